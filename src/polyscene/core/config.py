@@ -1,0 +1,118 @@
+"""Typed configs: frozen structs whose `kind` is looked up in one explicit table, never code from data."""
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+
+import msgspec
+
+from polyscene.core.errors import ConfigError, nearest
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
+    """Root of all configs; a subclass names its kind.
+
+    ``class Ease(Config, frozen=True, kw_only=True, tag="ease")``.
+
+    A field typed `Config` or ``tuple[Config, ...]`` holds nested configs.
+    """
+
+
+C = TypeVar("C", bound=Config)
+Kinds = Mapping[str, str]
+"""kind -> ``"package.module:ClassName"``; imported on first use."""
+
+
+def kind_of(config: Config) -> str:
+    """The word that names this config's class in a scenario file."""
+    return str(type(config).__struct_config__.tag)
+
+
+def find(kinds: Kinds, kind: object, where: str) -> type[Config]:
+    """The config class of a kind.
+
+    Raises:
+        ConfigError: The kind is not in the table.
+    """
+    if not isinstance(kind, str) or kind not in kinds:
+        raise ConfigError(f"{where}: unknown kind {kind!r}{nearest(str(kind), kinds)}")
+    module, _, name = kinds[kind].partition(":")
+    found: type[Config] = getattr(import_module(module), name)
+    return found
+
+
+def read(kinds: Kinds, raw: object, where: str) -> Config:
+    """A config from a mapping with a ``kind``; `where` names the place in every error.
+
+    Raises:
+        ConfigError: Unknown kind or key (with the nearest known one), missing key, wrong type or range.
+    """
+    if not isinstance(raw, Mapping):
+        raise ConfigError(f"{where}: expected a table with a 'kind', got {type(raw).__name__}")
+    if "kind" not in raw:
+        raise ConfigError(f"{where}: 'kind' is missing; known: {', '.join(sorted(kinds))}")
+    cls = find(kinds, raw["kind"], where)
+    return fill(cls, {key: value for key, value in raw.items() if key != "kind"}, where, kinds)
+
+
+def fill(cls: type[C], raw: Mapping[str, object], where: str, kinds: Kinds | None = None) -> C:
+    """A config of a known class from its keys. Raises as `read` does."""
+    fields = {field.name: field for field in msgspec.structs.fields(cls)}
+    for key in raw:
+        if key not in fields:
+            raise ConfigError(f"{where}: unknown key {key!r}{nearest(key, fields)}")
+    hints = get_type_hints(cls, include_extras=True)
+    values = {key: _value(hints[key], value, f"{where}.{key}", kinds or {}) for key, value in raw.items()}
+    missing = [name for name, field in fields.items() if field.required and name not in values]
+    if missing:
+        raise ConfigError(f"{where}: missing key {missing[0]!r}")
+    try:
+        return cls(**values)
+    except (TypeError, ValueError) as problem:
+        raise ConfigError(f"{where}: {problem}") from problem
+
+
+def _value(hint: Any, value: object, where: str, kinds: Kinds) -> object:
+    if isinstance(hint, type) and issubclass(hint, Config):
+        return value if isinstance(value, Config) else read(kinds, value, where)
+    if get_origin(hint) is tuple and get_args(hint)[:1] == (Config,):
+        if not isinstance(value, list | tuple):
+            raise ConfigError(f"{where}: expected a list of tables, got {type(value).__name__}")
+        return tuple(_value(Config, each, f"{where}[{place}]", kinds) for place, each in enumerate(value))
+    try:
+        return msgspec.convert(value, hint)
+    except msgspec.ValidationError as problem:
+        raise ConfigError(f"{where}: {problem}; got {value!r}") from problem
+
+
+def to_json(config: Config) -> dict[str, Any]:
+    """The config as JSON data, ``kind`` included; `read` gives it back."""
+    data: dict[str, Any] = msgspec.to_builtins(config)
+    return data
+
+
+def with_settings(config: C, settings: Mapping[str, str], where: str) -> C:
+    """The config with ``key=value`` texts from a command line applied; values are read by the field's type.
+
+    Raises:
+        ConfigError: Unknown key or unreadable value.
+    """
+    fields = {field.name for field in msgspec.structs.fields(type(config))}
+    hints = get_type_hints(type(config), include_extras=True)
+    changes: dict[str, Any] = {}
+    for key, text in settings.items():
+        if key not in fields:
+            raise ConfigError(f"{where}: unknown key {key!r}{nearest(key, fields)}")
+        try:
+            changes[key] = msgspec.convert(_literal(text), hints[key], strict=False)
+        except msgspec.ValidationError as problem:
+            raise ConfigError(f"{where}.{key}: {problem}; got {text!r}") from problem
+    return msgspec.structs.replace(config, **changes)
+
+
+def _literal(text: str) -> object:
+    try:
+        value: object = msgspec.json.decode(text)
+    except msgspec.DecodeError:
+        return text
+    return value

@@ -1,0 +1,62 @@
+"""The one exception tree.
+
+    PolysceneError
+    ├── InputError          what a person or a client gave is wrong; HTTP 4xx, exit code 2
+    │   ├── ConfigError     a config or scenario file
+    │   ├── DataError       a table, a column, a row
+    │   └── FilterError     a filter expression
+    ├── NotFoundError       a name that does not exist; HTTP 404, exit code 2
+    ├── BundleError         an artifact that is damaged, foreign or too new
+    ├── StoreError          the disk or database refused
+    └── BusyError           more work than the limits allow; HTTP 503
+
+A message says where, what came, what was expected and what to do next.
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class PolysceneError(Exception):
+    """Root of all errors raised on purpose."""
+
+
+class InputError(PolysceneError):
+    """What a person or a client gave can't be used as it is."""
+
+
+class ConfigError(InputError):
+    """A config value or scenario file is wrong."""
+
+
+class DataError(InputError):
+    """A table, column or row is wrong."""
+
+
+class FilterError(InputError):
+    """A filter expression can't be parsed or names an unknown attribute."""
+
+
+class NotFoundError(PolysceneError):
+    """A name (scenario, bundle, user, data set) does not exist."""
+
+
+class BundleError(PolysceneError):
+    """An artifact is damaged, foreign, or of a newer format."""
+
+
+class StoreError(PolysceneError):
+    """The disk or the database refused; nothing was acknowledged."""
+
+
+class BusyError(PolysceneError):
+    """More work arrived than the limits allow; try again later."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint for a mistyped `word`: ``; did you mean 'x'?`` or the list of what is known."""
+    names = sorted(known)
+    close = get_close_matches(word, names, n=1)
+    if close:
+        return f"; did you mean {close[0]!r}?"
+    return f"; known: {', '.join(names)}" if names else ""

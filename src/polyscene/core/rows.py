@@ -1,0 +1,39 @@
+"""A part's own rows for the workspace's codes."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyscene.core.arrays import Array, Codes
+
+
+class Rows:
+    """Maps codes to the rows of a fitted part.
+
+    A code that came after the fit, or -1, has row -1: no part needs a second path for new items.
+    """
+
+    __slots__ = ("_row_of", "codes")
+
+    def __init__(self, codes: Codes) -> None:
+        self.codes = np.asarray(codes, np.int32)
+        self._row_of = np.full(int(self.codes.max(initial=-1)) + 1, -1, np.int32)
+        self._row_of[self.codes] = np.arange(len(self.codes), dtype=np.int32)
+
+    def of(self, codes: Array) -> NDArray[np.int32]:
+        """Rows of the given codes, same shape; -1 where this part has none."""
+        if not len(self._row_of):
+            return np.full(np.shape(codes), -1, np.int32)
+        inside = (codes >= 0) & (codes < len(self._row_of))
+        return np.where(inside, self._row_of[np.where(inside, codes, 0)], np.int32(-1))
+
+    def spread(self, scores_BR: Array, width: int) -> NDArray[np.float32]:
+        """Scores by row (B, R) as a block by code (B, width); -inf where this part has no row."""
+        if len(self) == width and width and self.codes[0] == 0 and bool((np.diff(self.codes) == 1).all()):
+            return np.ascontiguousarray(scores_BR, np.float32)
+        block = np.full((len(scores_BR), width), -np.inf, np.float32)
+        known = self.codes < width
+        block[:, self.codes[known]] = scores_BR[:, known]
+        return block
+
+    def __len__(self) -> int:
+        return len(self.codes)

@@ -1,0 +1,1 @@
+"""One file per algorithm: config, fit, call. `table` lists them all."""
