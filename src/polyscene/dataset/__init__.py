@@ -1,0 +1,1 @@
+"""From sources to clean tables, codes, catalogues and splits."""
