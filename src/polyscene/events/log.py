@@ -1,0 +1,170 @@
+"""The contract of an event log, and the small records it answers with."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from polyscene.core.arrays import Codes, Floats, Times
+from polyscene.events.event import Event, Exposure, Posted, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of an append.
+
+    `duplicates` were already there (a resend) and count as acknowledged; `conflicts` are the ids among
+    them whose content differs from what is kept: the first one stays. `position`: of the log, afterwards.
+    """
+
+    accepted: int
+    duplicates: int
+    position: int
+    conflicts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many rows of a user were deleted, and the position of the erasure record (unknown user: zeros)."""
+
+    events: int
+    puts: int
+    exposures: int
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """All interactions as equally long arrays (N,), by rising log position; ids stand as the log's codes."""
+
+    position: Times
+    user: Codes
+    item: Codes
+    action: Codes
+    scenario: Codes
+    time: Times
+    value: Floats
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+
+@dataclass(frozen=True, slots=True)
+class Bulk:
+    """Many interactions of one source, as equally long columns.
+
+    Row r is the event ``"<source>:<rows[r]>"``, so importing the same source again adds nothing; give a
+    changed file another `source` (its digest, say). `times` UTC ms, or positions for data without a clock.
+    """
+
+    source: str
+    rows: Sequence[int]
+    users: Sequence[str]
+    items: Sequence[str]
+    actions: Sequence[str]
+    scenarios: Sequence[str]
+    times: Sequence[int]
+    values: Sequence[float]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+class EventLog(Protocol):
+    """Append, read since, read a user's last n, erase a user.
+
+    Every record has a position: 1, 2, 3 ... in the order of arrival, never given out twice; erasing leaves
+    gaps. Ids get dense codes (0, 1, 2 ...) in the transaction that first names them: never reused.
+    All methods may be called from any thread.
+    """
+
+    @property
+    def position(self) -> int:
+        """Position of the last record; 0 for an empty log."""
+        ...
+
+    def append(self, records: Sequence[Posted]) -> Receipt:
+        """Keeps all records, or none; returns when they are safe on disk.
+
+        An event whose id is known, or a put equal to an older one in all fields, is a duplicate.
+
+        Raises:
+            InputError: A record is malformed; the text names its index and field.
+            StoreError: Nothing was kept: the disk or the database refused.
+        """
+        ...
+
+    def append_columns(self, bulk: Bulk) -> Receipt:
+        """Keeps many interactions at once, as `append` does; in several transactions, so a crash may keep a head.
+
+        Importing again completes it. Conflicts are not looked for.
+        """
+        ...
+
+    def append_exposure(self, exposure: Exposure) -> None:
+        """Keeps an exposure soon, without waiting; the first one of a request id stays.
+
+        Loss window: what was appended since the last `flush`, at most about 0.1 s, dies with the process.
+
+        Raises:
+            BusyError: Too many wait for the disk.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Returns when every exposure appended before is safe on disk. Raises StoreError if it can't be."""
+        ...
+
+    def exposure(self, request_id: str) -> Exposure | None:
+        """The exposure of a request, also when it is not on disk yet."""
+        ...
+
+    def exposures(self, user: str | None = None, n: int = 100) -> list[Exposure]:
+        """The newest `n` exposures on disk (of one user), newest first."""
+        ...
+
+    def read(self, since: int = 0, limit: int = 10_000) -> list[tuple[int, Record]]:
+        """Up to `limit` records with a position above `since`, by position."""
+        ...
+
+    def columns(self, until: int | None = None) -> Columns:
+        """All interactions with a position up to and including `until` (None: all)."""
+        ...
+
+    def user_tail(self, user: str, n: int, until: int | None = None) -> list[tuple[int, Event]]:
+        """A user's last `n` events by time then position, oldest first; only positions up to `until`."""
+        ...
+
+    def user_items(self, user: str) -> Codes:
+        """Codes of all items a user has events with, rising; empty for an unknown user."""
+        ...
+
+    def erase_user(self, user: str, at: int) -> Erased:
+        """Deletes a user's events, puts and exposures and the id itself; the code stays, nameless.
+
+        An `Erasure` record at the end of the log tells those who read along. `at`: UTC ms.
+        """
+        ...
+
+    def item_ids(self, since: int = 0) -> list[str]:
+        """Item ids by code, from code `since` on: a reader asks for what it doesn't have yet."""
+        ...
+
+    def user_ids(self, since: int = 0) -> list[str]:
+        """User ids by code; an erased one stands as ``"\\x00<code>"``, which no id can be."""
+        ...
+
+    def action_names(self) -> list[str]:
+        """Actions by code."""
+        ...
+
+    def scenario_names(self) -> list[str]:
+        """Scenarios of events by code."""
+        ...
+
+    def kind_names(self) -> list[str]:
+        """Item kinds by code."""
+        ...
+
+    def close(self) -> None:
+        """Writes what waits and lets go of the files; the log can't be used afterwards."""
+        ...
