@@ -1,0 +1,1 @@
+"""The whole list in view: diversity, limits, and exploration with its propensities."""

@@ -1,0 +1,1 @@
+"""Candidates out of the whole catalogue: exact and approximate indexes, sources and their union."""

@@ -1,0 +1,1 @@
+"""Scenario files: read, checked, fitted, run, and asked."""
