@@ -137,7 +137,7 @@ def _attributes(catalogue: Catalogue) -> sp.csr_matrix | None:
 
 
 def _audience(seen: sp.csr_matrix) -> sp.csr_matrix:
-    """(I, people) who touched each item, of an even sample, so that the cost does not grow with the data."""
+    """(I, people) who touched each item, of an even sample, so that the cost stays bounded."""
     people = np.unique(np.linspace(0, max(0, seen.shape[0] - 1), SAMPLED_PEOPLE).astype(np.int64))
     return seen[people[: seen.shape[0]]].T.tocsr()
 
