@@ -4,6 +4,7 @@ All are frozen msgspec structs whose types carry the bounds, so a JSON decoder r
 range; `check.check_records` says the rest (text, finite numbers, times) with index and field.
 """
 
+from hashlib import blake2b
 from typing import Annotated, Any
 
 import msgspec
@@ -94,3 +95,11 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     propensities: list[float] = []
     skipped: list[str] = []
     trace: dict[str, Any] = {}
+
+
+_ENCODER = msgspec.msgpack.Encoder(order="deterministic")
+
+
+def key_of(put: ItemPut | UserPut) -> bytes:
+    """16 bytes that two puts share only if they say the same: this is how a resent put is known."""
+    return blake2b(_ENCODER.encode((type(put).__name__, put)), digest_size=16).digest()

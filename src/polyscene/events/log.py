@@ -24,7 +24,10 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """How many rows of a user were deleted, and the position of the erasure record (unknown user: zeros)."""
+    """How many rows of a user were deleted, and the position of the erasure record.
+
+    Of an unknown user: zeros, and the position the log had.
+    """
 
     events: int
     puts: int
@@ -34,7 +37,7 @@ class Erased:
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """All interactions as equally long arrays (N,), by rising log position; ids stand as the log's codes."""
+    """All interactions as equally long arrays (N,), by rising log position; ids as the log's codes."""
 
     position: Times
     user: Codes
@@ -69,12 +72,18 @@ class Bulk:
         return len(self.rows)
 
 
-class EventLog(Protocol):
-    """Append, read since, read a user's last n, erase a user.
+def nobody(code: int) -> str:
+    """The text that stands for an erased user: a NUL, which ids may not hold, and the code."""
+    return f"\0{code}"
 
-    Every record has a position: 1, 2, 3 ... in the order of arrival, never given out twice; erasing leaves
-    gaps. Ids get dense codes (0, 1, 2 ...) in the transaction that first names them: never reused.
-    All methods may be called from any thread.
+
+class LogReader(Protocol):
+    """The half of an event log that changes nothing; what training looks at.
+
+    Every record has a position: 1, 2, 3 ... in the order of arrival, never given out twice; erasing and
+    repeated imports leave gaps. Ids get dense codes (0, 1, 2 ...) in the transaction that first names
+    them: never reused. All methods may be called from any thread; all raise StoreError when the file
+    can't be read.
     """
 
     @property
@@ -82,44 +91,12 @@ class EventLog(Protocol):
         """Position of the last record; 0 for an empty log."""
         ...
 
-    def append(self, records: Sequence[Posted]) -> Receipt:
-        """Keeps all records, or none; returns when they are safe on disk.
-
-        An event whose id is known, or a put equal to an older one in all fields, is a duplicate.
-
-        Raises:
-            InputError: A record is malformed; the text names its index and field.
-            StoreError: Nothing was kept: the disk or the database refused.
-        """
-        ...
-
-    def append_columns(self, bulk: Bulk) -> Receipt:
-        """Keeps many interactions at once, as `append` does; in several transactions, so a crash may keep a head.
-
-        Importing again completes it. Conflicts are not looked for.
-        """
-        ...
-
-    def append_exposure(self, exposure: Exposure) -> None:
-        """Keeps an exposure soon, without waiting; the first one of a request id stays.
-
-        Loss window: what was appended since the last `flush`, at most about 0.1 s, dies with the process.
-
-        Raises:
-            BusyError: Too many wait for the disk.
-        """
-        ...
-
-    def flush(self) -> None:
-        """Returns when every exposure appended before is safe on disk. Raises StoreError if it can't be."""
-        ...
-
     def exposure(self, request_id: str) -> Exposure | None:
         """The exposure of a request, also when it is not on disk yet."""
         ...
 
     def exposures(self, user: str | None = None, n: int = 100) -> list[Exposure]:
-        """The newest `n` exposures on disk (of one user), newest first."""
+        """The newest `n` exposures on disk (of one user), newest first; ties by request id."""
         ...
 
     def read(self, since: int = 0, limit: int = 10_000) -> list[tuple[int, Record]]:
@@ -138,19 +115,12 @@ class EventLog(Protocol):
         """Codes of all items a user has events with, rising; empty for an unknown user."""
         ...
 
-    def erase_user(self, user: str, at: int) -> Erased:
-        """Deletes a user's events, puts and exposures and the id itself; the code stays, nameless.
-
-        An `Erasure` record at the end of the log tells those who read along. `at`: UTC ms.
-        """
-        ...
-
     def item_ids(self, since: int = 0) -> list[str]:
         """Item ids by code, from code `since` on: a reader asks for what it doesn't have yet."""
         ...
 
     def user_ids(self, since: int = 0) -> list[str]:
-        """User ids by code; an erased one stands as ``"\\x00<code>"``, which no id can be."""
+        """User ids by code; an erased one stands as `nobody(code)`, which no id can be."""
         ...
 
     def action_names(self) -> list[str]:
@@ -167,4 +137,48 @@ class EventLog(Protocol):
 
     def close(self) -> None:
         """Writes what waits and lets go of the files; the log can't be used afterwards."""
+        ...
+
+
+class EventLog(LogReader, Protocol):
+    """Append, read since, read a user's last n, erase a user."""
+
+    def append(self, records: Sequence[Posted]) -> Receipt:
+        """Keeps all records, or none; returns when they are safe on disk.
+
+        An event whose id is known, or a put equal to an older one in all fields, is a duplicate.
+
+        Raises:
+            InputError: A record is malformed; the text names its index and field.
+            StoreError: Nothing was kept: the disk or the database refused.
+        """
+        ...
+
+    def append_columns(self, bulk: Bulk) -> Receipt:
+        """Keeps many interactions at once, quickly.
+
+        Works in several transactions, so a crash may keep a head of it: importing again completes it.
+        Conflicts are not looked for. Raises as `append`; then too a head may have been kept.
+        """
+        ...
+
+    def append_exposure(self, exposure: Exposure) -> None:
+        """Keeps an exposure soon, without waiting; the first one of a request id stays.
+
+        Loss window: what was appended since the last `flush`, at most about 0.1 s, dies with the process.
+
+        Raises:
+            BusyError: Too many wait for the disk.
+        """
+        ...
+
+    def flush(self) -> None:
+        """Returns when every exposure appended before is safe on disk. Raises StoreError if it can't be."""
+        ...
+
+    def erase_user(self, user: str, at: int) -> Erased:
+        """Deletes a user's events, puts and exposures and the id itself; the code stays, nameless.
+
+        An `Erasure` record at the end of the log tells those who read along. `at`: UTC ms.
+        """
         ...

@@ -1,0 +1,174 @@
+"""Reading an event log file; any number of readers, in any process, also while one writes."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from heapq import merge
+from itertools import islice
+from operator import itemgetter
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from polyscene.core.arrays import Codes
+from polyscene.core.errors import StoreError
+from polyscene.events.event import Event, Exposure, Record
+from polyscene.events.log import Columns
+from polyscene.events.names import Family, NameLists, names_since
+from polyscene.events.rows import EVENT_COLUMNS, event_of, exposure_of, put_of
+from polyscene.events.store import check_format, connect, guard, last_position
+
+_EVENTS = f"SELECT {EVENT_COLUMNS} FROM events "  # noqa: S608 (a constant)
+_USER = "(SELECT code FROM names WHERE family = 0 AND name = ?)"
+_TAIL = f"{_EVENTS} WHERE user = {_USER} AND position <= ? ORDER BY time DESC, position DESC LIMIT ?"
+_COLUMNS = "SELECT position, user, item, action, scenario, time, value FROM events WHERE position <= ?"
+_COLUMN_TYPES = np.dtype(
+    [
+        ("position", np.int64),
+        ("user", np.int32),
+        ("item", np.int32),
+        ("action", np.int32),
+        ("scenario", np.int32),
+        ("time", np.int64),
+        ("value", np.float32),
+    ]
+)
+_NO_LIMIT = (1 << 63) - 1
+
+
+class SqliteReader:
+    """A `LogReader` over a file that a `SqliteLog`, here or in another process, may be writing to.
+
+    Raises:
+        StoreError: The file is missing, damaged, foreign or of a newer format.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._names = NameLists()
+        self._idle: list[sqlite3.Connection] = []
+        self._pool = Lock()
+        self._open = True
+        if not self.path.is_file():
+            raise StoreError(f"{self.path}: there is no event log; append to it first, or mend the path")
+        with self._reading("open") as connection:
+            check_format(connection, self.path)
+
+    @contextmanager
+    def _reading(self, doing: str) -> Iterator[sqlite3.Connection]:
+        with self._pool:
+            if not self._open:
+                raise StoreError(f"{self.path}: the log is closed; open it again")
+            connection = self._idle.pop() if self._idle else None
+        with guard(self.path, doing):
+            connection = connection or connect(self.path, readonly=True)
+            try:
+                yield connection
+            finally:
+                self._give_back(connection)
+
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        with self._pool:
+            if self._open:
+                self._idle.append(connection)
+                return
+        connection.close()
+
+    @property
+    def position(self) -> int:
+        """Position of the last record; 0 for an empty log."""
+        with self._reading("position") as connection:
+            return last_position(connection)
+
+    def exposure(self, request_id: str) -> Exposure | None:
+        """The exposure of a request."""
+        with self._reading("exposure") as connection:
+            row = connection.execute(
+                "SELECT payload FROM exposures WHERE request_id = ?", (request_id,)
+            ).fetchone()
+            return exposure_of(row[0]) if row else None
+
+    def exposures(self, user: str | None = None, n: int = 100) -> list[Exposure]:
+        """The newest `n` exposures (of one user), newest first."""
+        which, facts = ("", ()) if user is None else ("WHERE user = ? ", (user,))
+        query = f"SELECT payload FROM exposures {which}ORDER BY time DESC, request_id LIMIT ?"  # noqa: S608
+        with self._reading("exposures") as connection:
+            return [exposure_of(payload) for (payload,) in connection.execute(query, (*facts, n))]
+
+    def read(self, since: int = 0, limit: int = 10_000) -> list[tuple[int, Record]]:
+        """Up to `limit` records with a position above `since`, by position."""
+        with self._reading("read") as connection, _snapshot(connection):
+            events = connection.execute(
+                f"{_EVENTS} WHERE position > ? ORDER BY position LIMIT ?", (since, limit)
+            )
+            puts = connection.execute(
+                "SELECT position, type, payload FROM puts WHERE position > ? ORDER BY position LIMIT ?",
+                (since, limit),
+            )
+            rows = islice(merge(events, puts, key=itemgetter(0)), limit)
+            return [
+                (row[0], put_of(row) if len(row) == 3 else event_of(row, self._names, connection))
+                for row in rows
+            ]
+
+    def columns(self, until: int | None = None) -> Columns:
+        """All interactions with a position up to and including `until`."""
+        with self._reading("columns") as connection:
+            rows = connection.execute(_COLUMNS, (_NO_LIMIT if until is None else until,))
+            table = np.fromiter(rows, _COLUMN_TYPES)
+        return Columns(**{name: np.ascontiguousarray(table[name]) for name in _COLUMN_TYPES.names or ()})
+
+    def user_tail(self, user: str, n: int, until: int | None = None) -> list[tuple[int, Event]]:
+        """A user's last `n` events by time then position, oldest first."""
+        with self._reading("user_tail") as connection, _snapshot(connection):
+            rows = connection.execute(_TAIL, (user, _NO_LIMIT if until is None else until, n)).fetchall()
+            return [(row[0], event_of(row, self._names, connection)) for row in reversed(rows)]
+
+    def user_items(self, user: str) -> Codes:
+        """Codes of all items a user has events with, rising."""
+        query = f"SELECT DISTINCT item FROM events WHERE user = {_USER} ORDER BY item"  # noqa: S608
+        with self._reading("user_items") as connection:
+            return np.array([item for (item,) in connection.execute(query, (user,))], np.int32)
+
+    def item_ids(self, since: int = 0) -> list[str]:
+        """Item ids by code, from code `since` on."""
+        return self._names_since(Family.ITEM, since)
+
+    def user_ids(self, since: int = 0) -> list[str]:
+        """User ids by code; an erased one stands as `nobody(code)`."""
+        return self._names_since(Family.USER, since)
+
+    def action_names(self) -> list[str]:
+        """Actions by code."""
+        return self._names_since(Family.ACTION)
+
+    def scenario_names(self) -> list[str]:
+        """Scenarios of events by code."""
+        return self._names_since(Family.SCENARIO)
+
+    def kind_names(self) -> list[str]:
+        """Item kinds by code."""
+        return self._names_since(Family.KIND)
+
+    def _names_since(self, family: Family, since: int = 0) -> list[str]:
+        with self._reading("ids") as connection:
+            return names_since(connection, family, since)
+
+    def close(self) -> None:
+        """Lets go of the file."""
+        with self._pool:
+            self._open = False
+            idle, self._idle = self._idle, []
+        for connection in idle:
+            connection.close()
+
+
+@contextmanager
+def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
+    """Several queries see one state of the file."""
+    connection.execute("BEGIN")
+    try:
+        yield
+    finally:
+        connection.execute("COMMIT")

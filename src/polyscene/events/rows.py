@@ -1,0 +1,109 @@
+"""Records to table rows and back."""
+
+import sqlite3
+import zlib
+from typing import Any
+
+import msgspec
+
+from polyscene.events.event import Erasure, Event, Exposure, ItemPut, UserPut, key_of
+from polyscene.events.names import CodeBook, Family, NameLists
+
+EVENT_COLUMNS = "position, id, user, item, action, scenario, time, value, extra"
+Row = tuple[Any, ...]
+
+ITEM_PUT, USER_PUT, ERASURE = 1, 2, 3
+_TYPES: dict[int, type[ItemPut] | type[UserPut] | type[Erasure]] = {
+    ITEM_PUT: ItemPut,
+    USER_PUT: UserPut,
+    ERASURE: Erasure,
+}
+
+
+class _Extra(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
+    request_id: str | None = None
+    position: int | None = None
+    attributes: dict[str, Any] = {}
+
+
+_NO_EXTRA = _Extra()
+_EXTRAS = msgspec.msgpack.Decoder(_Extra)
+_EXPOSURES = msgspec.msgpack.Decoder(Exposure)
+
+
+def event_row(event: Event, book: CodeBook) -> Row:
+    """The row of a new event; takes the next position."""
+    book.position += 1
+    extra = _Extra(event.request_id, event.position, event.attributes)
+    return (
+        book.position,
+        event.id,
+        book.code(Family.USER, event.user),
+        book.code(Family.ITEM, event.item),
+        book.code(Family.ACTION, event.action),
+        book.code(Family.SCENARIO, event.scenario),
+        event.time,
+        float(event.value),
+        None if extra == _NO_EXTRA else msgspec.msgpack.encode(extra),
+    )
+
+
+def says(row: Row, event: Event, book: CodeBook) -> bool:
+    """Whether the row of an event says the same as `event`."""
+    extra = _EXTRAS.decode(row[8]) if row[8] is not None else _NO_EXTRA
+    codes = (
+        book.known(Family.USER, event.user),
+        book.known(Family.ITEM, event.item),
+        book.known(Family.ACTION, event.action),
+        book.known(Family.SCENARIO, event.scenario),
+    )
+    return row[1:8] == (event.id, *codes, event.time, event.value) and extra == _Extra(
+        event.request_id, event.position, event.attributes
+    )
+
+
+def event_of(row: Row, names: NameLists, connection: sqlite3.Connection) -> Event:
+    """The event in a row of `EVENT_COLUMNS`."""
+    extra = _EXTRAS.decode(row[8]) if row[8] is not None else _NO_EXTRA
+    return Event(
+        id=row[1],
+        user=names.name(connection, Family.USER, row[2]),
+        item=names.name(connection, Family.ITEM, row[3]),
+        action=names.name(connection, Family.ACTION, row[4]),
+        scenario=names.name(connection, Family.SCENARIO, row[5]),
+        time=row[6],
+        value=row[7],
+        request_id=extra.request_id,
+        position=extra.position,
+        attributes=extra.attributes,
+    )
+
+
+def put_row(put: ItemPut | UserPut | Erasure, book: CodeBook) -> Row:
+    """The row of a new put or erasure; takes the next position."""
+    book.position += 1
+    match put:
+        case ItemPut():
+            kind, code, key = ITEM_PUT, book.code(Family.ITEM, put.id), key_of(put)
+            book.code(Family.KIND, put.kind)
+        case UserPut():
+            kind, code, key = USER_PUT, book.code(Family.USER, put.id), key_of(put)
+        case Erasure():
+            kind, code, key = ERASURE, put.user_code, b"erased %d" % put.user_code
+    return book.position, kind, code, key, msgspec.msgpack.encode(put)
+
+
+def put_of(row: Row) -> ItemPut | UserPut | Erasure:
+    """The put or erasure in a row of position, type, payload."""
+    return msgspec.msgpack.decode(row[2], type=_TYPES[row[1]])
+
+
+def exposure_row(exposure: Exposure) -> Row:
+    """The row of an exposure; the payload is compressed, since traces repeat themselves."""
+    payload = zlib.compress(msgspec.msgpack.encode(exposure), 1)
+    return exposure.request_id, exposure.user, exposure.time, payload
+
+
+def exposure_of(payload: bytes) -> Exposure:
+    """The exposure in a payload."""
+    return _EXPOSURES.decode(zlib.decompress(payload))

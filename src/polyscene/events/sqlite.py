@@ -1,0 +1,142 @@
+"""The event log in one SQLite file: durable, one writer thread with group commit."""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, closing
+from pathlib import Path
+from threading import Lock
+from typing import Any, TypeVar
+
+from polyscene.core.errors import BusyError
+from polyscene.events import store, writing
+from polyscene.events.check import check_bulk, check_exposure, check_records
+from polyscene.events.event import Exposure, Posted
+from polyscene.events.group import GroupCommit
+from polyscene.events.log import Bulk, Erased, Receipt
+from polyscene.events.names import CodeBook
+from polyscene.events.reading import SqliteReader
+from polyscene.events.store import Recovery, guard
+
+BULK_ROWS = 100_000
+"""Rows of one transaction of `append_columns`."""
+MOST_PENDING = 10_000
+"""Exposures that may wait for the disk."""
+T = TypeVar("T")
+
+
+class SqliteLog(SqliteReader):
+    """An `EventLog` in a file; what `append` acknowledged outlives a crash and a power cut.
+
+    One log object at a time may write to a file (it holds ``<path>.lock``); others use `SqliteReader`.
+    `recovery` tells what opening found.
+
+    Raises:
+        StoreError: Damaged, foreign, of a newer format, not writable, or already being written.
+    """
+
+    recovery: Recovery
+
+    def __init__(self, path: str | Path) -> None:
+        self._pending: dict[str, Exposure] = {}
+        self._scheduled = False
+        self._door = Lock()
+        with ExitStack() as undo:
+            self._open_for_writing(Path(path), undo)
+            super().__init__(path)
+            self._undo = undo.pop_all()
+        self._group = GroupCommit(self._connection, self._book, str(path))
+
+    def _open_for_writing(self, path: Path, undo: ExitStack) -> None:
+        with guard(path, "open"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            undo.callback(store.lock(path).close)
+            wal = path.with_name(f"{path.name}-wal")
+            unclean = wal.is_file() and wal.stat().st_size > 0
+            self._connection = store.connect(path, readonly=False)
+            undo.callback(self._connection.close)
+            store.prepare(self._connection, path)
+            store.set_durable(self._connection)
+            self.recovery = store.recover(self._connection, path, unclean=unclean)
+            self._book = CodeBook(self._connection, self.recovery.position)
+
+    def _wait(self, work: Callable[..., T], *arguments: Any) -> T:
+        future: Future[T] = self._group.submit(lambda connection: work(connection, self._book, *arguments))
+        return future.result()
+
+    def append(self, records: Sequence[Posted]) -> Receipt:
+        """Keeps all records, or none; returns when they are safe on disk."""
+        check_records(records)
+        return self._wait(writing.append, tuple(records))
+
+    def append_columns(self, bulk: Bulk) -> Receipt:
+        """Keeps many interactions at once, `BULK_ROWS` a transaction."""
+        check_bulk(bulk)
+        accepted, position = 0, self.position
+        for start in range(0, len(bulk), BULK_ROWS):
+            stop = min(start + BULK_ROWS, len(bulk))
+            receipt = self._wait(writing.append_slice, bulk, start, stop)
+            accepted, position = accepted + receipt.accepted, receipt.position
+        return Receipt(accepted, len(bulk) - accepted, position)
+
+    def append_exposure(self, exposure: Exposure) -> None:
+        """Keeps an exposure soon, without waiting; the first one of a request id stays."""
+        check_exposure(exposure)
+        with self._door:
+            if len(self._pending) >= MOST_PENDING:
+                raise BusyError(
+                    f"{self.path}: {MOST_PENDING} exposures wait for the disk; check free space, then retry"
+                )
+            self._pending.setdefault(exposure.request_id, exposure)
+            needed, self._scheduled = not self._scheduled, True
+        if needed:
+            self._schedule(urgent=False)
+
+    def _schedule(self, *, urgent: bool) -> "Future[Any]":
+        taken: list[Exposure] = []
+
+        def work(connection: Any) -> None:
+            with self._door:
+                taken.extend(self._pending.values())
+                self._scheduled = False
+            writing.add_exposures(connection, taken)
+
+        def done(future: "Future[Any]") -> None:
+            # what was not kept stays pending: the next append_exposure or flush tries again
+            with self._door:
+                self._scheduled = self._scheduled and future.exception() is None
+                for exposure in taken if future.exception() is None else ():
+                    self._pending.pop(exposure.request_id, None)
+
+        future = self._group.submit(work, urgent=urgent)
+        future.add_done_callback(done)
+        return future
+
+    def flush(self) -> None:
+        """Returns when every exposure appended before is safe on disk."""
+        self._schedule(urgent=True).result()
+
+    def exposure(self, request_id: str) -> Exposure | None:
+        """The exposure of a request, also when it is not on disk yet."""
+        with self._door:
+            waiting = self._pending.get(request_id)
+        return waiting or super().exposure(request_id)
+
+    def erase_user(self, user: str, at: int) -> Erased:
+        """Deletes a user's events, puts and exposures and the id itself, from the file too."""
+        self.flush()
+        code, erased = self._wait(writing.erase_user, user, at)
+        self._names.forget(code)
+        # committed work stands in the write-ahead log until a checkpoint, old pages with it
+        with guard(self.path, "erase"), closing(store.connect(self.path, readonly=False)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        return erased
+
+    def close(self) -> None:
+        """Writes what waits and lets go of the files."""
+        with self._undo:
+            try:
+                if self._open:
+                    self.flush()
+            finally:
+                self._group.close()
+                super().close()

@@ -1,0 +1,106 @@
+"""What the writer thread does inside a transaction: append, import, erase."""
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import repeat
+
+import msgspec
+
+from polyscene.events.event import Erasure, Event, Exposure, Posted, key_of
+from polyscene.events.log import Bulk, Erased, Receipt
+from polyscene.events.names import CodeBook, Family
+from polyscene.events.rows import (
+    EVENT_COLUMNS,
+    USER_PUT,
+    Row,
+    event_row,
+    exposure_row,
+    put_row,
+    says,
+)
+
+_INSERT_EVENT = f"INTO events ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_FIND_EVENTS = f"SELECT {EVENT_COLUMNS} FROM events WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
+_INSERT_PUT = "INSERT INTO puts (position, type, code, key, payload) VALUES (?, ?, ?, ?, ?)"
+
+
+def append(connection: sqlite3.Connection, book: CodeBook, records: Sequence[Posted]) -> Receipt:
+    """Adds the records that are new; see `EventLog.append`."""
+    kept = _kept_events(connection, [record.id for record in records if isinstance(record, Event)])
+    keys = _kept_keys(connection, [key_of(record) for record in records if not isinstance(record, Event)])
+    events: list[Row] = []
+    puts: list[Row] = []
+    conflicts: list[str] = []
+    for record in records:
+        if isinstance(record, Event):
+            if record.id not in kept:
+                kept[record.id] = row = event_row(record, book)
+                events.append(row)
+            elif not says(kept[record.id], record, book):
+                conflicts.append(record.id)
+        elif (key := key_of(record)) not in keys:
+            keys.add(key)
+            puts.append(put_row(record, book))
+    connection.executemany(f"INSERT {_INSERT_EVENT}", events)
+    connection.executemany(_INSERT_PUT, puts)
+    accepted = len(events) + len(puts)
+    return Receipt(accepted, len(records) - accepted, book.position, tuple(conflicts))
+
+
+def _kept_events(connection: sqlite3.Connection, ids: list[str]) -> dict[str, Row]:
+    rows = connection.execute(_FIND_EVENTS, (msgspec.json.encode(ids).decode(),))
+    return {row[1]: row for row in rows}
+
+
+def _kept_keys(connection: sqlite3.Connection, keys: list[bytes]) -> set[bytes]:
+    found = set()
+    for key in keys:
+        if connection.execute("SELECT 1 FROM puts WHERE key = ?", (key,)).fetchone():
+            found.add(key)
+    return found
+
+
+def append_slice(
+    connection: sqlite3.Connection, book: CodeBook, bulk: Bulk, start: int, stop: int
+) -> Receipt:
+    """Adds rows `start` to `stop` of a bulk, passing over those whose id is there."""
+    rows = zip(
+        range(book.position + 1, book.position + 1 + stop - start),
+        map("%s:%d".__mod__, zip(repeat(bulk.source), bulk.rows[start:stop], strict=False)),
+        _codes(book, Family.USER, bulk.users[start:stop]),
+        _codes(book, Family.ITEM, bulk.items[start:stop]),
+        _codes(book, Family.ACTION, bulk.actions[start:stop]),
+        _codes(book, Family.SCENARIO, bulk.scenarios[start:stop]),
+        map(int, bulk.times[start:stop]),
+        map(float, bulk.values[start:stop]),
+        repeat(None),
+        strict=False,
+    )
+    accepted = connection.executemany(f"INSERT OR IGNORE {_INSERT_EVENT}", rows).rowcount
+    if accepted:
+        book.position += stop - start
+    return Receipt(accepted, stop - start - accepted, book.position)
+
+
+def _codes(book: CodeBook, family: Family, names: Sequence[str]) -> list[int]:
+    return [book.code(family, name) for name in names]
+
+
+def add_exposures(connection: sqlite3.Connection, exposures: Sequence[Exposure]) -> None:
+    """Adds exposures; the first one of a request id stays."""
+    connection.executemany(
+        "INSERT OR IGNORE INTO exposures (request_id, user, time, payload) VALUES (?, ?, ?, ?)",
+        map(exposure_row, exposures),
+    )
+
+
+def erase_user(connection: sqlite3.Connection, book: CodeBook, user: str, at: int) -> tuple[int, Erased]:
+    """Deletes a user's rows; gives the code the user had (-1: none) and what was deleted."""
+    exposures = connection.execute("DELETE FROM exposures WHERE user = ?", (user,)).rowcount
+    code = book.forget(connection, user)
+    if code < 0:
+        return code, Erased(0, 0, exposures, book.position)
+    events = connection.execute("DELETE FROM events WHERE user = ?", (code,)).rowcount
+    puts = connection.execute("DELETE FROM puts WHERE type = ? AND code = ?", (USER_PUT, code)).rowcount
+    connection.execute(_INSERT_PUT, put_row(Erasure(user_code=code, time=at), book))
+    return code, Erased(events, puts, exposures, book.position)
