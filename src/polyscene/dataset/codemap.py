@@ -11,6 +11,7 @@ import polars as pl
 
 from polyscene.core.arrays import Array, Codes
 from polyscene.core.errors import BundleError, DataError, InputError, NotFoundError
+from polyscene.events.log import nobody
 
 FORMAT = 1
 
@@ -93,7 +94,7 @@ class CodeMap:
     def forget(self, code: int) -> None:
         """Takes the id away, in every prefix too; its code stays, nameless, and is not given out again."""
         known = self.id(code)
-        self._ids[code] = nameless(code)
+        self._ids[code] = nobody(code)
         self._code_of.pop(known, None)
 
     def digest(self) -> str:
@@ -144,11 +145,6 @@ class CodeMap:
         start = len(self._ids)
         self._ids.extend(new)  # before the codes: a reader that finds a code finds its id too
         self._code_of.update(zip(new, range(start, start + len(new)), strict=True))
-
-
-def nameless(code: int) -> str:
-    """What stands for an id that was taken away: a text that no id can be."""
-    return f"\x00{code}"
 
 
 class _Header(msgspec.Struct):

@@ -1,0 +1,138 @@
+"""The live catalogue: absorbs puts one by one, and gives snapshots that never change.
+
+A new item costs a few writes. A change to an item that a snapshot shows costs one copy of the columns
+concerned, at most once per snapshot (see `cells`).
+"""
+
+from collections.abc import Iterable, Mapping
+
+import msgspec
+import numpy as np
+
+from polyscene.core.arrays import Codes, Times
+from polyscene.core.catalogue import Catalogue, ColumnType
+from polyscene.core.errors import InputError
+from polyscene.dataset.cells import Attribute, Cells, Words, type_of
+from polyscene.events.event import Attributes, ItemPut, Value
+
+NEVER = np.iinfo(np.int64).max
+"""`put_at` of a code that was not put or seen yet."""
+MAX_ATTRIBUTES = 1_000
+
+
+class LiveCatalogue:
+    """What is known of each item code, growing; one thread writes and takes snapshots, many read those."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._put_at = Cells(NEVER, np.int64)
+        self._active = Cells(False, bool)
+        self._kinds = Cells(0, np.int16)
+        self._kind_names = Words(["item"])
+        self._columns: dict[str, Attribute] = {}
+        self._described: set[int] = set()
+        self._snapshot: Catalogue | None = None
+
+    def types(self) -> dict[str, ColumnType]:
+        """The type of every attribute met so far."""
+        return {name: column.type for name, column in self._columns.items()}
+
+    def reach(self, size: int) -> None:
+        """Knows of `size` codes; new ones are not active until they are put or seen."""
+        self._snapshot = None
+        self.size = max(self.size, size)
+        for cells in (self._put_at, self._active, self._kinds):
+            cells.reach(self.size)
+
+    def touch(self, codes: Codes, times: Times) -> None:
+        """Items with events at `times`: known, and eligible unless deleted, from their first event on."""
+        if not len(codes):
+            return
+        self.reach(int(codes.max()) + 1)
+        before = self._put_at.at(codes)
+        new = before == NEVER
+        earlier = times < before
+        if earlier.any():
+            self._put_at.lower(codes[earlier], times[earlier])
+        if new.any():
+            self._active.write(codes[new], True)
+
+    def put(self, code: int, record: ItemPut) -> None:
+        """Absorbs a put, a patch or a deletion.
+
+        Raises:
+            InputError: An attribute's type differs from that of earlier items; nothing is changed then.
+        """
+        check_types([record], self.types())
+        self.reach(code + 1)
+        if record.time < self._put_at.at(code):
+            self._put_at.write(code, record.time)
+        if self._active.at(code) == record.delete:
+            self._active.write(code, not record.delete)
+        if record.delete:
+            return
+        if not record.patch or code not in self._described:
+            self._kinds.write(code, self._kind_names.code(record.kind))
+        if not record.patch and code in self._described:
+            for name in self._columns.keys() - record.attributes.keys():
+                self._columns[name].write(code, None)
+        self._described.add(code)
+        for name, value in record.attributes.items():
+            self._write(name, code, value)
+
+    def snapshot(self) -> Catalogue:
+        """The items as of now; the same object until something changes."""
+        if self._snapshot is None:
+            put_at = self._put_at.at(slice(self.size))
+            self._snapshot = Catalogue(
+                put_at=np.where(put_at == NEVER, 0, put_at),
+                active=self._active.view(self.size),
+                kinds=self._kinds.view(self.size),
+                kind_names=self._kind_names.shown(),
+                columns={name: column.view(self.size) for name, column in self._columns.items()},
+            )
+        return self._snapshot
+
+    def _write(self, name: str, code: int, value: Value) -> None:
+        column = self._columns.get(name)
+        if column is None:
+            if value is None:
+                return
+            self._columns[name] = column = Attribute(type_of(name, value))
+        column.write(code, value)
+
+
+def check_types(records: Iterable[ItemPut], known: Mapping[str, ColumnType]) -> None:
+    """Passes if all attributes have the types they had before, `known` and among `records`.
+
+    Raises:
+        InputError: One differs, or there are too many attributes; the text names item and attribute.
+    """
+    met = dict(known)
+    for record in records:
+        for name, value in record.attributes.items():
+            if value is None:
+                continue
+            found = type_of(name, value)
+            expected = met.setdefault(name, found)
+            if found != expected:
+                raise InputError(
+                    f"item {record.id!r}: attribute {name!r} is {str(value)[:60]!r} ({found}), but earlier "
+                    f"items have a {expected} there; send a {expected} or use another name"
+                )
+        if len(met) > MAX_ATTRIBUTES:
+            raise InputError(
+                f"item {record.id!r}: more than {MAX_ATTRIBUTES} attribute names; use tags for open sets"
+            )
+
+
+def without_clashes(record: ItemPut, known: Mapping[str, ColumnType]) -> ItemPut:
+    """The put without the attributes whose type differs from `known`."""
+    fine: Attributes = {}
+    for name, value in record.attributes.items():
+        try:
+            check_types([msgspec.structs.replace(record, attributes={name: value})], known)
+        except InputError:
+            continue
+        fine[name] = value
+    return msgspec.structs.replace(record, attributes=fine)

@@ -1,0 +1,140 @@
+"""The evaluation protocols: which rows each one learns from, shows as history, and asks for."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from polyscene.core.arrays import Array, Bools, RaggedTable, Seeds
+from polyscene.core.seeds import uniform
+
+TRAIN_SHARE = 0.81
+FIT_SHARE = 0.9
+"""Global time: the cuts lie at these shares of the rows in time order."""
+HELD_OUT_SHARE = 0.1
+MAX_HELD_OUT = 10_000
+"""Strong generalisation: share of users kept for validation, and as many for the test."""
+FOLD_IN_SHARE = 0.8
+"""Strong generalisation: share of a held-out user's rows that is given as history."""
+RANDOM_SHARE = 0.1
+"""Random: share of each user's rows kept for validation, and as much for the test; at least one row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which rows (N,) are shown as history and which are asked for, at what time.
+
+    `at`: the one time of all queries; None: each is asked at the time of its first target.
+    """
+
+    history: Bools
+    targets: Bools
+    at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What each row of the histories is for; `train` and `fit` (N,) are the rows a model may learn from."""
+
+    train: Bools
+    fit: Bools
+    valid: Asked
+    test: Asked
+
+
+def leave_one_out(histories: RaggedTable, keys: Seeds) -> Parts:
+    """The last row of each user is the test, the second last the validation, if a row is left before it.
+
+    Source: protocol A; Kang and McAuley (2018), with ties in the order of the raw file.
+    """
+    lengths = np.repeat(histories.lengths, histories.lengths)
+    back = np.repeat(histories.offsets[1:], histories.lengths) - 1 - np.arange(len(lengths))
+    test = (back == 0) & (lengths >= 2)
+    valid = (back == 1) & (lengths >= 3)
+    return _nested(~(test | valid), valid, test, None)
+
+
+def global_time(histories: RaggedTable, keys: Seeds) -> Parts:
+    """What came before one moment is learned from, what came at or after it is asked for.
+
+    Users without a row before the cut are not asked. Source: protocol B; the cuts are the times of the
+    rows at 81 % and 90 % of the time order.
+    """
+    times = histories["time"]
+    ordered = np.sort(times)
+    cuts = int(ordered[int(len(times) * TRAIN_SHARE)]), int(ordered[int(len(times) * FIT_SHARE)])
+    train, fit = times < cuts[0], times < cuts[1]
+    valid = fit & ~train & _of_users_with(train, histories)
+    test = ~fit & _of_users_with(fit, histories)
+    return Parts(train, fit, Asked(train, valid, cuts[0]), Asked(fit, test, cuts[1]))
+
+
+def strong_generalisation(histories: RaggedTable, keys: Seeds) -> Parts:
+    """Some users are never learned from: 80 % of their rows are given, drawn by chance, the rest is asked.
+
+    Source: Liang et al. (2018), Variational autoencoders for collaborative filtering; ours draws 10 % of
+    the users (at most 10,000) for validation and as many for the test.
+    """
+    held = min(MAX_HELD_OUT, int(len(histories) * HELD_OUT_SHARE))
+    place = np.empty(len(histories), np.int64)
+    place[np.argsort(uniform(keys, np.zeros(len(keys), np.int64)), kind="stable")] = np.arange(
+        len(histories)
+    )
+    role = np.repeat(place, histories.lengths)
+    tester, validator = role < held, (role >= held) & (role < 2 * held)
+    given = np.maximum(1, np.floor(histories.lengths * FOLD_IN_SHARE)).astype(np.int64)
+    shown = _shuffled_place(histories, keys) < np.repeat(given, histories.lengths)
+    end = _end(histories)
+    return Parts(
+        ~(tester | validator),
+        ~tester,
+        Asked(validator & shown, validator & ~shown, end),
+        Asked(tester & shown, tester & ~shown, end),
+    )
+
+
+def random_rows(histories: RaggedTable, keys: Seeds) -> Parts:
+    """Of each user, a tenth of the rows for the test and a tenth for validation, drawn at random.
+
+    Source: RecBole's 8:1:1 random split per user; users with fewer than three rows are not asked.
+    """
+    many = np.maximum(1, np.round(histories.lengths * RANDOM_SHARE)).astype(np.int64)
+    many[histories.lengths < 3] = 0
+    held = np.repeat(many, histories.lengths)
+    place = _shuffled_place(histories, keys)
+    test, valid = place < held, (place >= held) & (place < 2 * held)
+    return _nested(~(test | valid), valid, test, _end(histories))
+
+
+PROTOCOLS: Mapping[str, Callable[[RaggedTable, Seeds], Parts]] = {
+    "loo": leave_one_out,
+    "time": global_time,
+    "strong": strong_generalisation,
+    "random": random_rows,
+}
+
+
+def _nested(train: Bools, valid: Bools, test: Bools, at: int | None) -> Parts:
+    fit = train | valid
+    return Parts(train, fit, Asked(train, valid, at), Asked(fit, test, at))
+
+
+def _end(histories: RaggedTable) -> int:
+    return int(histories["time"].max(initial=-1)) + 1
+
+
+def _of_users_with(rows: Bools, histories: RaggedTable) -> Bools:
+    """(N,) all rows of the users who have one of the given `rows`."""
+    having = np.bincount(histories.rows()[rows], minlength=len(histories)) > 0
+    return np.repeat(having, histories.lengths)
+
+
+def _shuffled_place(histories: RaggedTable, keys: Seeds) -> NDArray[np.int64]:
+    """(N,) the place of each row in a random order of its user's rows."""
+    users = histories.rows()
+    position: Array = np.arange(len(users)) - np.repeat(histories.offsets[:-1], histories.lengths)
+    order = np.lexsort((uniform(np.repeat(keys, histories.lengths), position + 1), users))
+    place = np.empty(len(users), np.int64)
+    place[order] = position
+    return place
