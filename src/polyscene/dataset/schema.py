@@ -63,7 +63,7 @@ _ITEM = (
     ),
     ("movie", "product", "book", "article", "track", "song", "video", "artist", "game"),
 )
-POSITIONS = ("position", "pos", "order", "sequence", "seq", "step", "basketno", "rank")
+POSITIONS = ("position", "pos", "sequence", "seq", "step", "basketno")
 """Names (folded) of columns that tell an order but no clock."""
 _TIME = (
     ("time", "timestamp", "ts"),

@@ -1,0 +1,187 @@
+"""Cleaning: rules as data, each rule a small function, every removed or corrected row booked by reason."""
+
+from typing import Annotated, Literal
+
+import msgspec
+import polars as pl
+
+from polyscene.core.clock import DAY_MS, SystemClock
+from polyscene.core.config import Config
+from polyscene.dataset.crowd import drop_bots, drop_copies, drop_rare
+from polyscene.dataset.ledger import Ledger
+from polyscene.dataset.readers import ROW
+from polyscene.dataset.schema import fold
+from polyscene.dataset.times import EARLIEST
+from polyscene.dataset.values import id_faults
+
+Count = Annotated[int, msgspec.Meta(ge=1)]
+SCALES = ((0.0, 5.0), (0.0, 10.0), (0.0, 100.0), (-10.0, 10.0))
+"""Rating scales that can be detected, narrowest first."""
+SCALE_SHARE = 0.995
+RATINGS = ("rating", "ratings", "stars", "overall")
+
+
+class CleaningRules(Config, frozen=True, kw_only=True, tag="cleaning"):
+    """What counts as a fault, and what to do about it. The defaults leave MovieLens 1M whole.
+
+    `repeats`: which of a user's several events on one item stay (``first`` in time, ties by raw row, is
+    the usual protocol of offline evaluation; ``all`` suits carts and songs). `near_ms`: events of one
+    user, item and action this close together are one; 0 turns it off. `scale`: lowest and highest rating;
+    None detects it for columns called rating, stars or overall. `earliest`, `latest`: UTC ms; latest None
+    is a day from now. `unknown_items`: what to do with events of items that the items table lacks.
+    `bot_per_day`: a user with more events on one UTC day is a machine (20,000 is one every 4 seconds,
+    all day); None turns it off. `min_user`, `min_item`: k-core, repeated until both hold.
+    """
+
+    repeats: Literal["first", "last", "all"] = "first"
+    near_ms: Annotated[int, msgspec.Meta(ge=0)] = 1_000
+    scale: tuple[float, float] | None = None
+    earliest: int = EARLIEST
+    latest: int | None = None
+    unknown_items: Literal["keep", "drop"] = "keep"
+    bot_per_day: Count | None = 20_000
+    min_user: Count = 1
+    min_item: Count = 1
+
+
+EVALUATION = CleaningRules(min_user=5)
+"""The usual rules of offline evaluation: first of repeats, users with at least five items."""
+
+
+def clean_events(
+    events: pl.DataFrame,
+    rules: CleaningRules,
+    ledger: Ledger,
+    *,
+    clock: bool,
+    rated: str = "",
+    items: pl.Series | None = None,
+) -> pl.DataFrame:
+    """The events that stay, in raw order; `events` is typed (see `load`) and has a `ROW` column.
+
+    `clock`: whether time is a time of day. `rated`: the source column of the value, which tells whether
+    it is a rating. `items`: known item ids, None when there is no items table.
+    """
+    events = fill_values(events, ledger)
+    faults = [
+        *id_faults(events, "user"),
+        *id_faults(events, "item"),
+        *value_faults(),
+        *time_faults(rules, clock=clock),
+        *scale_faults(events["value"], rated, rules, ledger),
+    ]
+    events = ledger.drop(events, faults)
+    events = match_items(events, items, rules, ledger)
+    if clock and rules.bot_per_day is not None:
+        events = drop_bots(events, rules.bot_per_day, ledger)
+    near_ms = rules.near_ms if clock else 0
+    events = drop_copies(events, rules.repeats, near_ms, ledger)
+    return drop_rare(events, rules.min_user, rules.min_item, ledger)
+
+
+def fill_values(events: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """An act without a number counts 1 where the source tells several actions apart."""
+    missing = events["value"].null_count()
+    if not missing or events["action"].n_unique() < 2:
+        return events
+    ledger.change("value: missing, set to 1", missing)
+    return events.with_columns(pl.col("value").fill_null(1.0))
+
+
+def value_faults() -> list[tuple[str, pl.Expr]]:
+    """Values that are missing or no finite number."""
+    value = pl.col("value")
+    too_large = value.abs() > 3e38
+    return [
+        ("value is missing", value.is_null()),
+        ("value is not a finite number", value.is_nan() | too_large),
+    ]
+
+
+def time_faults(rules: CleaningRules, *, clock: bool) -> list[tuple[str, pl.Expr]]:
+    """Times that are missing, too early or in the future; positions can only be missing."""
+    time = pl.col("time")
+    faults = [("time is missing or can't be read", time.is_null())]
+    if clock:
+        latest = rules.latest if rules.latest is not None else SystemClock().now() + DAY_MS
+        faults += [
+            (f"time is before {_day(rules.earliest)}", time < rules.earliest),
+            (f"time is after {_day(latest)}", time > latest),
+        ]
+    return faults
+
+
+def _day(ms: int) -> str:
+    moment = pl.select(pl.lit(ms).cast(pl.Int64).cast(pl.Datetime("ms")).dt.strftime("%Y-%m-%d"))
+    return str(moment.item())
+
+
+def scale_faults(
+    values: pl.Series, rated: str, rules: CleaningRules, ledger: Ledger
+) -> list[tuple[str, pl.Expr]]:
+    """Ratings outside the declared scale, or outside the one that holds 99.5% of them."""
+    rating = fold(rated) in RATINGS
+    scale = rules.scale or (_detect_scale(values, ledger) if rating else None)
+    if scale is None:
+        return []
+    if rating:
+        ledger.notice("rating is 0", int((values == 0).sum()))
+    return [(f"value is outside {scale[0]:g} to {scale[1]:g}", ~pl.col("value").is_between(*scale))]
+
+
+def _detect_scale(values: pl.Series, ledger: Ledger) -> tuple[float, float] | None:
+    finite = values.drop_nulls().drop_nans()
+    for low, high in SCALES:
+        if len(finite) and int(finite.is_between(low, high).sum()) >= SCALE_SHARE * len(finite):
+            ledger.notes.append(f"ratings are taken to be on a scale of {low:g} to {high:g}")
+            return low, high
+    ledger.notes.append("no known rating scale fits; declare one by the rule 'scale' to have it checked")
+    return None
+
+
+def match_items(
+    events: pl.DataFrame, items: pl.Series | None, rules: CleaningRules, ledger: Ledger
+) -> pl.DataFrame:
+    """Events whose item the items table lacks: counted, or dropped when the rules say so."""
+    if items is None:
+        return events
+    distinct = events["item"].unique().cast(pl.String)
+    strangers = distinct.filter(~distinct.is_in(items.implode()))
+    if not len(strangers):
+        return events
+    rows = events.filter(pl.col("item").cast(pl.String).is_in(strangers.implode()))[ROW]
+    if rules.unknown_items == "drop":
+        return ledger.drop_rows(events, rows, "item is not in the items table")
+    ledger.notice("item is not in the items table", len(rows))
+    return events
+
+
+def clean_entities(table: pl.DataFrame, key: str, ledger: Ledger) -> pl.DataFrame:
+    """Items or users with one row each: exact copies go, and a later row replaces an earlier one."""
+    table = ledger.drop(table, id_faults(table, key))
+    doubled = table.filter(pl.col(key).is_duplicated())
+    if not len(doubled):
+        return table
+    fields = [name for name in table.columns if name != ROW]
+    copies = doubled.filter(~pl.struct(fields).is_first_distinct())[ROW]
+    table = ledger.drop_rows(table, copies, "exact copy of an earlier row")
+    older = table.filter(~pl.col(key).is_last_distinct())[ROW]
+    return ledger.drop_rows(table, older, f"replaced by a later row of the same {key}")
+
+
+def clean_edges(edges: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """Edges with both ends and a finite weight, exact copies once; loops stay but are counted."""
+    weight = pl.col("weight")
+    bad = weight.is_null() | ~weight.is_finite() | (weight.abs() > 3e38)
+    faults = [
+        *id_faults(edges, "source"),
+        *id_faults(edges, "target"),
+        ("weight is not a finite number", bad),
+    ]
+    edges = ledger.drop(edges, faults)
+    fields = ["source", "relation", "target", "weight"]
+    copies = edges.filter(~pl.struct(fields).is_first_distinct())[ROW]
+    edges = ledger.drop_rows(edges, copies, "exact copy of an earlier row")
+    loops = edges["source"].cast(pl.String) == edges["target"].cast(pl.String)
+    ledger.notice("edge leads back to its source", int(loops.sum()))
+    return edges

@@ -1,0 +1,238 @@
+"""From any source to clean tables: find the files, map the columns, type the values, clean, report."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+
+import polars as pl
+
+from polyscene.core.errors import DataError
+from polyscene.dataset.clean import CleaningRules, clean_edges, clean_entities, clean_events
+from polyscene.dataset.frames import Frame, raw_frame
+from polyscene.dataset.known import SETS, ensure
+from polyscene.dataset.ledger import Ledger
+from polyscene.dataset.mapping import Columns, check_mapping, resolve
+from polyscene.dataset.quarantine import write_quarantine
+from polyscene.dataset.readers import ROW, Raw, collect, scan
+from polyscene.dataset.schema import TITLES, TableName, field_names, fold
+from polyscene.dataset.sources import find_files
+from polyscene.dataset.tables import CleaningReport, Tables
+from polyscene.dataset.times import Times, order_of, read_times
+from polyscene.dataset.values import read_attribute, read_ids, read_numbers, read_words
+
+NO_MAPPING: Mapping[str, str] = MappingProxyType({})
+DEFAULT_RULES = CleaningRules()
+
+
+def load_tables(
+    source: str | Path,
+    *,
+    mapping: Mapping[str, str] = NO_MAPPING,
+    rules: CleaningRules = DEFAULT_RULES,
+    quarantine: Path | None = None,
+    cache: Path | None = None,
+) -> Tables:
+    """Clean tables from a known data set's name, a folder, or one file of events.
+
+    `mapping`: field -> column, for names that are not well known (see `mapping.check_mapping`).
+    `quarantine`: file for the removed rows. `cache`: folder of fetched data sets; None is
+    ``$POLYSCENE_CACHE`` or ``~/.cache/polyscene``.
+
+    Raises:
+        DataError: Nothing there, or a file, column or value that can't be used; it says what to do.
+    """
+    known = str(source) in SETS
+    place = ensure(str(source), cache) if known else Path(source)
+    if not known and not place.exists():
+        raise DataError(
+            f"{source}: no such file or folder, nor a known data set ({', '.join(SETS)}). Give a folder "
+            "with a file named events, interactions or ratings, or one file"
+        )
+    raws = {table: scan(path) for table, path in find_files(place, mapping).items()}
+    name = str(source) if known else place.resolve().stem
+    return clean_tables(name, raws, mapping=mapping, rules=rules, quarantine=quarantine)
+
+
+def tables_from_frames(
+    events: Frame,
+    items: Frame | None = None,
+    users: Frame | None = None,
+    *,
+    name: str = "frames",
+    mapping: Mapping[str, str] = NO_MAPPING,
+    rules: CleaningRules = DEFAULT_RULES,
+) -> Tables:
+    """Clean tables from pandas or Polars frames, exactly as from files. Raises as `load_tables` does."""
+    given: dict[TableName, Frame | None] = {"events": events, "items": items, "users": users}
+    raws = {
+        table: raw_frame(f"{table} frame", frame) for table, frame in given.items() if frame is not None
+    }
+    return clean_tables(name, raws, mapping=mapping, rules=rules)
+
+
+def clean_tables(
+    name: str,
+    raws: Mapping[TableName, Raw],
+    *,
+    mapping: Mapping[str, str] = NO_MAPPING,
+    rules: CleaningRules = DEFAULT_RULES,
+    quarantine: Path | None = None,
+) -> Tables:
+    """Clean tables from raw ones. Raises as `load_tables` does."""
+    check_mapping(mapping, {table: raw.columns for table, raw in raws.items()})
+    bench = _Bench(mapping)
+    items = bench.entities(raws.get("items"), "items", "item")
+    users = bench.entities(raws.get("users"), "users", "user")
+    edges = bench.edges(raws.get("edges"))
+    events, clock = bench.events(raws["events"], rules, None if items is None else items["item"])
+    if quarantine:
+        write_quarantine(quarantine, bench.books)
+    report = bench.report(quarantine)
+    if not len(events):
+        removed = report.tables["events"].removed
+        causes = ", ".join(f"{cause}: {count}" for cause, count in removed.items())
+        raise DataError(f"{raws['events'].label}: cleaning left no event ({causes}). Check --map and rules")
+    return Tables(name, events, items, users, edges, clock, report)
+
+
+class _Bench:
+    """Where tables are typed and cleaned, one after another, and the books kept."""
+
+    def __init__(self, mapping: Mapping[str, str]) -> None:
+        self.mapping = mapping
+        self.books: dict[str, tuple[Raw, Ledger]] = {}
+        self.rows_out: dict[str, int] = {}
+
+    def _open(self, table: TableName, raw: Raw) -> tuple[pl.DataFrame, Columns, Ledger]:
+        columns = resolve(table, raw.label, raw.columns, self.mapping)
+        used = [*columns.fields.values()]
+        if table in ("items", "users"):
+            used += columns.attributes.values()
+        frame, raw = collect(raw, list(dict.fromkeys(used)))
+        ledger = Ledger(raw.label, len(frame))
+        ledger.notes += columns.notes
+        self.books[table] = (raw, ledger)
+        return frame, columns, ledger
+
+    def _close(self, table: TableName, frame: pl.DataFrame) -> pl.DataFrame:
+        self.rows_out[table] = len(frame)
+        words = [name for name, kind in frame.schema.items() if kind == pl.Categorical]
+        return frame.with_columns(pl.col(words).cast(pl.String))
+
+    def report(self, quarantine: Path | None) -> CleaningReport:
+        reports = {
+            table: ledger.report(self.rows_out[table], len(raw.broken))
+            for table, (raw, ledger) in self.books.items()
+        }
+        notes = tuple(note for _, ledger in self.books.values() for note in ledger.notes)
+        return CleaningReport(reports, notes, quarantine)
+
+    def events(self, raw: Raw, rules: CleaningRules, items: pl.Series | None) -> tuple[pl.DataFrame, bool]:
+        frame, columns, ledger = self._open("events", raw)
+        if not len(frame):
+            raise DataError(f"{raw.label}: the events table has no rows. Export it again")
+        times = _times(frame, columns, raw.label, ledger)
+        value = _numbers(frame, columns, "value", raw.label)
+        typed = pl.DataFrame(
+            {
+                ROW: frame[ROW],
+                "user": _ids(frame, columns, "user", raw.label, ledger),
+                "item": _ids(frame, columns, "item", raw.label, ledger),
+                "action": _words(frame, columns, "action", "interaction", ledger),
+                "value": value,
+                "time": times.ms.alias("time"),
+                "scenario": _words(frame, columns, "scenario", "", ledger),
+            }
+        )
+        rated = columns.fields.get("value", "")
+        cleaned = clean_events(typed, rules, ledger, clock=times.clock, rated=rated, items=items)
+        if columns.attributes:
+            ledger.notes.append(f"events: columns not used: {', '.join(columns.attributes)}")
+        final = cleaned.select(
+            *field_names("events"), pl.col(ROW).cast(pl.Int64).alias("row")
+        ).with_columns(pl.col("value").cast(pl.Float32))
+        return self._close("events", final), times.clock
+
+    def entities(self, raw: Raw | None, table: TableName, key: str) -> pl.DataFrame | None:
+        if raw is None:
+            return None
+        frame, columns, ledger = self._open(table, raw)
+        typed = [frame[ROW], _ids(frame, columns, key, raw.label, ledger)]
+        if table == "items":
+            typed.append(_words(frame, columns, "kind", "item", ledger))
+        if "time" in columns.fields:
+            times = read_times(frame[columns.fields["time"]], _where(raw.label, columns.fields["time"]))
+            typed += [times.ms.alias("time")] if times.clock else []
+        for name, column in _attributes(columns, table, ledger).items():
+            values = read_attribute(frame[column].alias(name), raw.kinds.get(column, ""), ledger)
+            if values is None:
+                ledger.notes.append(f"{table}: column {column!r} holds {frame[column].dtype}: not used")
+            else:
+                typed.append(values)
+        return self._close(table, clean_entities(pl.DataFrame(typed), key, ledger).drop(ROW))
+
+    def edges(self, raw: Raw | None) -> pl.DataFrame | None:
+        if raw is None:
+            return None
+        frame, columns, ledger = self._open("edges", raw)
+        typed = pl.DataFrame(
+            {
+                ROW: frame[ROW],
+                "source": _ids(frame, columns, "source", raw.label, ledger),
+                "relation": _words(frame, columns, "relation", "linked", ledger),
+                "target": _ids(frame, columns, "target", raw.label, ledger),
+                "weight": _numbers(frame, columns, "weight", raw.label),
+            }
+        )
+        final = clean_edges(typed, ledger).drop(ROW).with_columns(pl.col("weight").cast(pl.Float32))
+        return self._close("edges", final)
+
+
+def _where(label: str, column: str) -> str:
+    return f"{label}, column {column!r}"
+
+
+def _ids(frame: pl.DataFrame, columns: Columns, field: str, label: str, ledger: Ledger) -> pl.Series:
+    column = columns.fields[field]
+    return read_ids(frame[column], field, _where(label, column), ledger)
+
+
+def _words(frame: pl.DataFrame, columns: Columns, field: str, default: str, ledger: Ledger) -> pl.Series:
+    if field in columns.fields:
+        return read_words(frame[columns.fields[field]], field, default, ledger)
+    return pl.Series(field, [default], dtype=pl.Categorical).new_from_index(0, len(frame))
+
+
+def _numbers(frame: pl.DataFrame, columns: Columns, field: str, label: str) -> pl.Series:
+    if field not in columns.fields:
+        return pl.Series(field, [1.0], dtype=pl.Float64).new_from_index(0, len(frame))
+    column = columns.fields[field]
+    return read_numbers(frame[column], field, _where(label, column))
+
+
+def _times(frame: pl.DataFrame, columns: Columns, label: str, ledger: Ledger) -> Times:
+    if "time" not in columns.fields:
+        ledger.notes.append(
+            "events: no column of times; the order of the file is the order, without a clock"
+        )
+        return order_of(frame[ROW])
+    column = columns.fields["time"]
+    times = read_times(frame[column], _where(label, column))
+    ledger.change(f"time: not in {times.unit} as most, converted", times.corrected)
+    if times.clock:
+        ledger.notes.append(f"events: column {column!r} holds times in {times.unit}")
+    else:
+        ledger.notes.append(f"events: column {column!r} holds positions: an order, but no clock")
+    return times
+
+
+def _attributes(columns: Columns, table: TableName, ledger: Ledger) -> dict[str, str]:
+    reserved = {*field_names(table), "row"}
+    chosen = {name: column for name, column in columns.attributes.items() if name not in reserved}
+    for name in columns.attributes.keys() - chosen.keys():
+        ledger.notes.append(f"{table}: column {name!r} is not used: its name is that of a field")
+    if table == "items" and "title" not in chosen:
+        for name in [name for name in chosen if fold(name) in TITLES][:1]:
+            ledger.notes.append(f"items: column {name!r} is taken as title")
+            chosen = {"title" if known == name else known: column for known, column in chosen.items()}
+    return chosen

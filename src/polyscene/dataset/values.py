@@ -1,0 +1,151 @@
+"""Raw columns to typed ones: ids, words, numbers, attributes. What is corrected is booked."""
+
+import polars as pl
+
+from polyscene.core.errors import DataError
+from polyscene.dataset.ledger import Ledger
+from polyscene.dataset.schema import TAGS, TEXTS, fold
+
+ID_LENGTH = 512
+MISSING = ("", "\\N", "NULL", "null", "NaN", "nan")
+"""Ids that mean "no id" in exports of databases and data frames."""
+_CONTROL = r"[\x00-\x1f\x7f]"
+
+
+def read_ids(raw: pl.Series, name: str, where: str, ledger: Ledger) -> pl.Series:
+    """Ids as Categorical: numbers by their digits, texts trimmed and in Unicode NFC; null where missing.
+
+    Raises:
+        DataError: The column holds lists, truths or dates; `where` names file and column.
+    """
+    texts = _texts(raw, where).alias(name)
+    ids = texts.cast(pl.Categorical)
+    distinct = ids.unique().cast(pl.String)
+    if (distinct.str.strip_chars().str.normalize("NFC") != distinct).any():
+        fixed = texts.str.strip_chars()
+        ledger.change(f"{name}: spaces around it cut", int((fixed != texts).sum()))
+        normal = fixed.str.normalize("NFC")
+        ledger.change(f"{name}: Unicode brought to NFC", int((normal != fixed).sum()))
+        texts, ids = normal, normal.cast(pl.Categorical)
+        distinct = ids.unique().cast(pl.String)
+    if distinct.is_in(MISSING).any():
+        kept = pl.when(~pl.col(name).is_in(MISSING)).then(pl.col(name))
+        ids = texts.to_frame().select(kept).to_series().cast(pl.Categorical)
+    return ids
+
+
+def _texts(raw: pl.Series, where: str) -> pl.Series:
+    if raw.dtype == pl.String or raw.dtype in (pl.Categorical, pl.Enum):
+        return raw.cast(pl.String)
+    if raw.dtype.is_float():
+        whole = raw.cast(pl.Int64, strict=False)
+        if (whole == raw).all():
+            return whole.cast(pl.String)
+        return raw.cast(pl.String)
+    if raw.dtype.is_integer() or raw.dtype == pl.Null:
+        return raw.cast(pl.String)
+    raise DataError(f"{where}: holds {raw.dtype}, which can't be an id; expected texts or whole numbers")
+
+
+def id_faults(frame: pl.DataFrame, name: str) -> list[tuple[str, pl.Expr]]:
+    """Causes to drop a row for its id: missing, too long, or with control characters."""
+    column = pl.col(name)
+    faults = [(f"{name} is missing", column.is_null())]
+    distinct = frame[name].unique().drop_nulls().cast(pl.String)
+    long = distinct.filter(distinct.str.len_chars() > ID_LENGTH)
+    if len(long):
+        faults.append((f"{name} is longer than {ID_LENGTH} characters", _among(column, long)))
+    control = distinct.filter(distinct.str.contains(_CONTROL))
+    if len(control):
+        faults.append((f"{name} holds a control character", _among(column, control)))
+    return faults
+
+
+def _among(column: pl.Expr, ids: pl.Series) -> pl.Expr:
+    return column.cast(pl.String).is_in(ids.implode())
+
+
+def read_words(raw: pl.Series, name: str, default: str, ledger: Ledger) -> pl.Series:
+    """Names such as actions as Categorical, trimmed; `default` where missing."""
+    texts = raw.cast(pl.String).str.strip_chars().alias(name)
+    empty = texts.is_null() | (texts == "")
+    if empty.any():
+        filled = pl.when(empty).then(pl.lit(default)).otherwise(pl.col(name)).alias(name)
+        if default:
+            ledger.change(f"{name}: missing, set to {default!r}", int(empty.sum()))
+        texts = texts.to_frame().select(filled).to_series()
+    return texts.cast(pl.Categorical)
+
+
+def read_numbers(raw: pl.Series, name: str, where: str) -> pl.Series:
+    """Numbers as Float64: null where missing, NaN where there is something that is no finite number.
+
+    Raises:
+        DataError: The column holds lists, dates or the like.
+    """
+    if raw.dtype == pl.String:
+        raw = raw.str.strip_chars()
+        numbers = raw.cast(pl.Float64, strict=False)
+        missing = raw.is_null() | (raw == "")
+    elif raw.dtype.is_numeric() or raw.dtype in (pl.Boolean, pl.Null):
+        numbers, missing = raw.cast(pl.Float64), raw.is_null()
+    else:
+        raise DataError(f"{where}: holds {raw.dtype}, which is no number; map another column")
+    pair = pl.DataFrame({"n": numbers, "missing": missing})
+    n = pl.col("n")
+    value = pl.when(pl.col("missing")).then(None).when(n.is_finite()).then(n).otherwise(float("nan"))
+    return pair.select(value.alias(name)).to_series()
+
+
+def read_attribute(raw: pl.Series, kind: str, ledger: Ledger) -> pl.Series | None:
+    """An attribute as Float64, Boolean, String or List(String); None for what can't be one (structs).
+
+    Text that is all numbers becomes numbers, unless a number starts with a zero, as zip codes do. Text of
+    a column known to list words (genres, tags) is split at ``|``; `kind` ``token_seq`` splits at spaces.
+    Numbers that are not finite become null.
+    """
+    name = raw.name
+    if isinstance(raw.dtype, pl.List | pl.Array):
+        return raw.cast(pl.List(pl.String)).list.drop_nulls()
+    if raw.dtype == pl.Boolean:
+        return raw
+    if raw.dtype.is_numeric():
+        return _finite(raw.cast(pl.Float64), ledger)
+    if raw.dtype.is_temporal():
+        return raw.cast(pl.Datetime("ms")).dt.epoch("ms").cast(pl.Float64)
+    if raw.dtype in (pl.String, pl.Categorical, pl.Enum):
+        return _text_attribute(raw.cast(pl.String), fold(name), kind, ledger)
+    return None
+
+
+def _text_attribute(raw: pl.Series, name: str, kind: str, ledger: Ledger) -> pl.Series:
+    trimmed = raw.str.strip_chars()
+    column = pl.col(raw.name)
+    texts = trimmed.to_frame().select(pl.when(column != "").then(column)).to_series()
+    separator = _separator(texts, name, kind)
+    if separator:
+        return texts.str.split(separator).list.eval(
+            pl.element().str.strip_chars().filter(pl.element().str.strip_chars() != "")
+        )
+    if name in TEXTS:
+        return texts
+    numbers = texts.cast(pl.Float64, strict=False)
+    padded = texts.str.contains(r"^[+-]?0\d").any()
+    if len(texts) > texts.null_count() == numbers.null_count() and not padded:
+        return _finite(numbers, ledger)
+    return texts
+
+
+def _separator(texts: pl.Series, name: str, kind: str) -> str | None:
+    if name in TEXTS:
+        return None
+    if kind == "token_seq":
+        return " "
+    return "|" if name in TAGS and texts.str.contains("|", literal=True).any() else None
+
+
+def _finite(numbers: pl.Series, ledger: Ledger) -> pl.Series:
+    odd = numbers.is_not_null() & ~numbers.is_finite()
+    ledger.change(f"{numbers.name}: not finite, set to missing", int(odd.sum()))
+    column = pl.col(numbers.name)
+    return numbers.to_frame().select(pl.when(column.is_finite()).then(column)).to_series()
