@@ -1,0 +1,77 @@
+"""Losses over the whole catalogue that fit in memory.
+
+Legend: N targets, D width, R item rows, K negatives, C rows of one chunk.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+CHUNK_CELLS = 1_000_000
+"""Logits alive at once: 4 MB of float32, near the size of a core's cache."""
+
+
+def full_softmax(hidden_ND: Tensor, items_RD: Tensor, targets_N: Tensor) -> Tensor:
+    """Mean cross-entropy of the targets against all R items, logits never stored as a whole.
+
+    Loss and gradients are made in one pass over chunks of rows, so the gradient costs nothing later and
+    memory is `CHUNK_CELLS` instead of N x R. A row's loss is reported as 87 at most (the logarithm of
+    float32's smallest number); its gradient is exact all the same.
+
+    Source: exact; the plain twin is `plain_full_softmax`. Measured in ``bench/train_speed.py``.
+    """
+    loss: Tensor = _FullSoftmax.apply(hidden_ND, items_RD, targets_N)  # type: ignore[no-untyped-call]
+    return loss
+
+
+def plain_full_softmax(hidden_ND: Tensor, items_RD: Tensor, targets_N: Tensor) -> Tensor:
+    """The same in one line: the slow, obvious twin."""
+    return functional.cross_entropy(hidden_ND @ items_RD.mT, targets_N)
+
+
+class _FullSoftmax(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden_ND: Tensor, items_RD: Tensor, targets_N: Tensor) -> Tensor:
+        (N, _), R = hidden_ND.shape, len(items_RD)
+        grad_ND, grad_RD = torch.empty_like(hidden_ND), torch.zeros_like(items_RD)
+        total = hidden_ND.new_zeros(())
+        step = min(max(64, CHUNK_CELLS // R), N)
+        logits_CR = hidden_ND.new_empty(step, R)
+        for start in range(0, N, step):
+            part_CD, target_C1 = hidden_ND[start : start + step], targets_N[start : start + step, None]
+            chance_CR = logits_CR[: len(part_CD)]
+            torch.mm(part_CD, items_RD.mT, out=chance_CR)
+            torch.softmax(chance_CR, 1, out=chance_CR)
+            total -= chance_CR.gather(1, target_C1).clamp_min_(1e-38).log_().sum()
+            # What is left of the buffer is the gradient by the logits: probabilities, less 1 at the target.
+            chance_CR.scatter_add_(1, target_C1, chance_CR.new_full(target_C1.shape, -1.0))
+            torch.mm(chance_CR, items_RD, out=grad_ND[start : start + step])
+            grad_RD.addmm_(chance_CR.mT, part_CD)
+        ctx.save_for_backward(grad_ND, grad_RD)
+        return total / N
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        grad_ND, grad_RD = ctx.saved_tensors
+        scale = grad / len(grad_ND)
+        return grad_ND * scale, grad_RD * scale, None
+
+
+def sampled_softmax(hidden_ND: Tensor, items_RD: Tensor, targets_N: Tensor, negatives_K: Tensor) -> Tensor:
+    """Mean cross-entropy of the targets against K rows drawn uniformly and shared by all N.
+
+    A negative that is the row's own target is left out. Each negative stands for (R - 1) / K others, so
+    its logit is raised by the logarithm of that; the sum then estimates the full softmax without bias.
+
+    Source: Bengio and Senecal 2008 (the logQ correction, here for a uniform draw).
+    """
+    share = max(len(items_RD) - 1, 1) / max(len(negatives_K), 1)
+    logits_NK = hidden_ND @ items_RD[negatives_K].mT + torch.tensor(share).log()
+    logits_NK = logits_NK.masked_fill(negatives_K == targets_N[:, None], -torch.inf)
+    target_N1 = (hidden_ND * items_RD[targets_N]).sum(1, keepdim=True)
+    logits = torch.cat([target_N1, logits_NK], 1)
+    return functional.cross_entropy(logits, torch.zeros_like(targets_N))
