@@ -1,0 +1,174 @@
+"""A linear ranker: how much each source and a few plain facts weigh, learned from labelled slates."""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from polyscene.core.arrays import Array, Floats, Ragged, offsets_of
+from polyscene.core.config import Config
+from polyscene.core.contracts import Data, Effect, Examples, Run, State, StillView, View
+from polyscene.core.errors import BundleError, ConfigError
+from polyscene.core.queries import Queries
+from polyscene.core.slates import Slates
+from polyscene.rank.features import Facts, features, names
+
+BLOCK = 256
+"""Queries whose features are held at once while training."""
+
+
+class LinearRanker(Config, frozen=True, kw_only=True, tag="linear_ranker"):
+    """Orders candidates by a weighted sum of `features`, fitted so that what came next stands first.
+
+    Learns from labelled slates (``Data.examples``): of each slate, the labelled candidates compete with
+    `negatives` others drawn by chance; the log likelihood of the labelled one is maximised with an `l2`
+    penalty. Slates where no candidate has a label teach nothing and are left out.
+
+    Source: McFadden, Conditional Logit Analysis, 1974 (the listwise softmax of Cao et al., 2007).
+    """
+
+    needs_examples: ClassVar[bool] = True
+
+    l2: Annotated[float, msgspec.Meta(ge=0)] = 1e-3
+    negatives: Annotated[int, msgspec.Meta(ge=1)] = 100
+    epochs: Annotated[int, msgspec.Meta(ge=1)] = 200
+
+    def fit(self, data: Data, run: Run, warm: "LinearRankerPart | None" = None) -> "LinearRankerPart":
+        """Weights by L-BFGS, at most `epochs` steps. Raises ConfigError without examples."""
+        if data.examples is None:
+            raise ConfigError(
+                "linear_ranker: there are no labelled examples; put it behind a retriever in a scenario"
+            )
+        view = run.view or StillView(data.catalogue)
+        counts = np.bincount(data.histories["item"], minlength=data.size)
+        popularity = np.log1p(counts).astype(np.float32)
+        sources = tuple(
+            sorted(n.removeprefix("rank:") for n in data.examples.slates.columns if n[:5] == "rank:")
+        )
+        facts = Facts(sources, popularity, data.catalogue)
+        values_NF, labels, offsets = self._training(data.examples, facts, run.rng())
+        mean, spread = values_NF.mean(0), values_NF.std(0)
+        spread[spread < 1e-6] = 1
+        if not len(labels):
+            run.warnings.append(
+                "linear_ranker: no candidate was what came next; it orders by its sources alone"
+            )
+            weights = np.array([name.startswith("place:") for name in names(sources)], np.float64)
+        else:
+            weights = _fit((values_NF - mean) / spread, labels, offsets, self.l2, self.epochs)
+        model = Model(sources, popularity, mean.astype(np.float32), (weights / spread).astype(np.float32))
+        return LinearRankerPart(model, view)
+
+    def load(self, state: State, run: Run) -> "LinearRankerPart":
+        """The weights as saved. Raises BundleError when one is missing, ConfigError without a view."""
+        if run.view is None:
+            raise ConfigError(
+                "linear_ranker: loading needs Run(view=...), the catalogue it reads ages from"
+            )
+        sources = tuple(state.meta.get("sources", ()))
+        for name in ("popularity", "mean", "weights"):
+            if name not in state.tensors:
+                raise BundleError(f"linear_ranker: tensor {name!r} is missing; fit the scenario again")
+        if len(state.tensors["weights"]) != len(names(sources)):
+            raise BundleError(
+                "linear_ranker: the weights do not belong to its sources; fit the scenario again"
+            )
+        model = Model(sources, *(state.tensors[name] for name in ("popularity", "mean", "weights")))
+        return LinearRankerPart(model, run.view)
+
+    def _training(
+        self, examples: Examples, facts: Facts, rng: np.random.Generator
+    ) -> tuple[Floats, Floats, NDArray[np.int64]]:
+        """Features (N, F) and labels (N,) of the drawn candidates, and where each slate starts."""
+        slates = examples.slates
+        labels = Ragged(slates.offsets, examples.labels)
+        taught = np.flatnonzero(np.bincount(slates.rows(), examples.labels > 0, len(slates)))
+        values, kept, lengths = [np.zeros((0, len(names(facts.sources))), np.float32)], [], []
+        for start in range(0, len(taught), BLOCK):
+            rows = taught[start : start + BLOCK]
+            block, wanted = slates.take(rows), labels.take(rows).values
+            chance = np.where(wanted > 0, -1.0, rng.random(len(wanted)))
+            order = np.lexsort((chance, block.rows()))
+            hits = np.bincount(block.rows(), wanted > 0, len(rows))
+            nth = block.ranks()
+            chosen = order[nth < (self.negatives + hits)[block.rows()]]
+            values.append(features(examples.queries.take(rows), block, facts)[chosen])
+            kept.append(wanted[chosen])
+            lengths.append(np.bincount(block.rows()[chosen], minlength=len(rows)))
+        if not kept:
+            return values[0], np.zeros(0, np.float32), np.zeros(1, np.int64)
+        return np.concatenate(values), np.concatenate(kept), offsets_of(np.concatenate(lengths))
+
+
+def _fit(values_NF: Floats, labels: Floats, offsets: Array, l2: float, epochs: int) -> NDArray[np.float64]:
+    """Weights (F,) that make the labelled candidates of each slate most likely."""
+    starts, rows = offsets[:-1], np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
+    share = labels / np.add.reduceat(labels, starts)[rows]
+    count = len(starts)
+
+    def loss(weights: Array) -> tuple[float, Array]:
+        scores = values_NF @ weights.astype(np.float32)
+        scores = (scores - np.maximum.reduceat(scores, starts)[rows]).astype(np.float64)
+        odds = np.exp(scores)
+        total = np.add.reduceat(odds, starts)
+        value = -(share @ (scores - np.log(total)[rows])) / count + l2 * weights @ weights
+        slope = (odds / total[rows] - share).astype(np.float32) @ values_NF / count + 2 * l2 * weights
+        return float(value), slope.astype(np.float64)
+
+    found: Any = minimize(
+        loss, np.zeros(values_NF.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": epochs}
+    )
+    weights: NDArray[np.float64] = found.x
+    return weights
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What was learned. Shapes: `popularity` (n,), `mean` and `weights` (F,) of the raw features."""
+
+    sources: tuple[str, ...]
+    popularity: Floats
+    mean: Floats
+    weights: Floats
+
+
+class LinearRankerPart:
+    """The learned weights, with a view for the age and attributes of items."""
+
+    effect: ClassVar[frozenset[Effect]] = frozenset({Effect.SCORES, Effect.ORDERS})
+
+    def __init__(self, model: Model, view: View) -> None:
+        self.model = model
+        self.view = view
+
+    def __call__(self, queries: Queries, slates: Slates) -> Slates:
+        """The same candidates, best first; ties go to the lower code."""
+        facts = Facts(self.model.sources, self.model.popularity, self.view.catalogue)
+        return slates.scored(self._scores(queries, slates, facts)).ordered()
+
+    def _scores(self, queries: Queries, slates: Slates, facts: Facts) -> Floats:
+        # Row by row in blocks, so that a large batch needs no more memory than a small one.
+        parts = [np.zeros(0, np.float32)]
+        for start in range(0, len(queries), BLOCK):
+            rows = np.arange(start, min(start + BLOCK, len(queries)))
+            few = len(rows) == len(queries)
+            block, about = (slates, queries) if few else (slates.take(rows), queries.take(rows))
+            values_NF = features(about, block, facts)
+            parts.append(((values_NF - self.model.mean) * self.model.weights).sum(1))
+        return np.concatenate(parts)
+
+    def weights(self) -> dict[str, float]:
+        """What one unit of each feature adds to the score."""
+        known = names(self.model.sources)
+        return {
+            name: round(float(weight), 6) for name, weight in zip(known, self.model.weights, strict=True)
+        }
+
+    def state(self) -> State:
+        """Weights and the popularity of items as of the fit."""
+        model = self.model
+        tensors = {"popularity": model.popularity, "mean": model.mean, "weights": model.weights}
+        return State(tensors, {"sources": list(model.sources)})
