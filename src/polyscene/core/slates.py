@@ -116,32 +116,33 @@ def top(scores_BI: Scores, take: int) -> Slates:
     """The best `take` columns of every row of a block, as slates; column = item code.
 
     Exact: ties go to the lower code. What scores -inf or NaN is never taken, so a slate may be short.
-    Cost: one partition of the block, plus a full sort of the rows that tie at the cut.
+    Cost: one partition of the block's values and one pass that compares them with the cut.
     """
     count, width = scores_BI.shape
     take = min(take, width)
     if take == 0 or count == 0:
         return Slates.empty(count)
-    clean = np.where(np.isnan(scores_BI), -np.inf, scores_BI).astype(np.float32, copy=False)
-    picked = _pick(clean, take)
-    values = np.take_along_axis(clean, picked, axis=1)
-    order = np.lexsort((picked, -values), axis=1)
-    picked = np.take_along_axis(picked, order, axis=1)
-    values = np.take_along_axis(values, order, axis=1)
-    keep = values > -np.inf
-    return Slates(offsets_of(keep.sum(1)), picked[keep].astype(np.int32), values[keep])
+    clean = np.asarray(scores_BI, np.float32)
+    if np.isnan(clean.max()):
+        clean = np.where(np.isnan(clean), np.float32(-np.inf), clean)
+    cut_B1 = np.partition(clean, width - take, axis=1)[:, width - take, None]
+    cut_B1 = np.maximum(cut_B1, np.finfo(np.float32).min)
+    chosen = clean >= cut_B1
+    over = np.flatnonzero(chosen.sum(axis=1) > take)
+    if len(over):
+        chosen[over] = _cut_ties(clean[over], cut_B1[over], take)
+    rows, items = np.nonzero(chosen)
+    values = clean[rows, items]
+    order = np.lexsort((-values, rows))
+    return Slates(offsets_of(chosen.sum(axis=1)), items[order].astype(np.int32), values[order])
 
 
-def _pick(scores_BI: Scores, take: int) -> NDArray[np.int64]:
-    if take == scores_BI.shape[1]:
-        return np.broadcast_to(np.arange(take), scores_BI.shape).copy()
-    picked = np.argpartition(-scores_BI, take - 1, axis=1)[:, :take]
-    cut = np.take_along_axis(scores_BI, picked, axis=1).min(axis=1)
-    tied = np.flatnonzero((scores_BI >= cut[:, None]).sum(axis=1) > take)
-    tied = tied[cut[tied] > -np.inf]
-    if len(tied):
-        picked[tied] = np.argsort(-scores_BI[tied], axis=1, kind="stable")[:, :take]
-    return picked
+def _cut_ties(scores_BI: Scores, cut_B1: Scores, take: int) -> Bools:
+    """What is above the cut, and as many of the ties at it, lowest codes first, as still fit."""
+    above, tied = scores_BI > cut_B1, scores_BI == cut_B1
+    room = take - above.sum(axis=1, keepdims=True)
+    chosen: Bools = above | (tied & (np.cumsum(tied, axis=1, dtype=np.int32) <= room))
+    return chosen
 
 
 def ragged_of(slates: Slates) -> Ragged:
