@@ -48,9 +48,14 @@ def load_tables(
             f"{source}: no such file or folder, nor a known data set ({', '.join(SETS)}). Give a folder "
             "with a file named events, interactions or ratings, or one file"
         )
-    raws = {table: scan(path) for table, path in find_files(place, mapping).items()}
-    name = str(source) if known else place.resolve().stem
-    return clean_tables(name, raws, mapping=mapping, rules=rules, quarantine=quarantine)
+    found = find_files(place, mapping)
+    raws = {table: scan(path) for table, path in found.files.items()}
+    name = str(source) if known else _name(place)
+    return clean_tables(name, raws, mapping=mapping, rules=rules, quarantine=quarantine, notes=found.notes)
+
+
+def _name(place: Path) -> str:
+    return place.resolve().name if place.is_dir() else place.name.partition(".")[0]
 
 
 def tables_from_frames(
@@ -77,8 +82,9 @@ def clean_tables(
     mapping: Mapping[str, str] = NO_MAPPING,
     rules: CleaningRules = DEFAULT_RULES,
     quarantine: Path | None = None,
+    notes: tuple[str, ...] = (),
 ) -> Tables:
-    """Clean tables from raw ones. Raises as `load_tables` does."""
+    """Clean tables from raw ones; `notes` head those of the report. Raises as `load_tables` does."""
     check_mapping(mapping, {table: raw.columns for table, raw in raws.items()})
     bench = _Bench(mapping)
     items = bench.entities(raws.get("items"), "items", "item")
@@ -87,7 +93,7 @@ def clean_tables(
     events, clock = bench.events(raws["events"], rules, None if items is None else items["item"])
     if quarantine:
         write_quarantine(quarantine, bench.books)
-    report = bench.report(quarantine)
+    report = bench.report(quarantine, notes)
     if not len(events):
         removed = report.tables["events"].removed
         causes = ", ".join(f"{cause}: {count}" for cause, count in removed.items())
@@ -119,13 +125,13 @@ class _Bench:
         words = [name for name, kind in frame.schema.items() if kind == pl.Categorical]
         return frame.with_columns(pl.col(words).cast(pl.String))
 
-    def report(self, quarantine: Path | None) -> CleaningReport:
+    def report(self, quarantine: Path | None, found: tuple[str, ...]) -> CleaningReport:
         reports = {
             table: ledger.report(self.rows_out[table], len(raw.broken))
             for table, (raw, ledger) in self.books.items()
         }
         notes = tuple(note for _, ledger in self.books.values() for note in ledger.notes)
-        return CleaningReport(reports, notes, quarantine)
+        return CleaningReport(reports, (*found, *notes), quarantine)
 
     def events(self, raw: Raw, rules: CleaningRules, items: pl.Series | None) -> tuple[pl.DataFrame, bool]:
         frame, columns, ledger = self._open("events", raw)

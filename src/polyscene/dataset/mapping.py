@@ -111,7 +111,8 @@ def _guess(field: Field, label: str, columns: list[str]) -> str | None:
 def _missing(field: Field, table: TableName, label: str, columns: Collection[str]) -> DataError:
     words = [field.name, *(alias for tier in field.aliases for alias in tier)]
     likeness = {
-        name: max(SequenceMatcher(None, fold(name), word).ratio() for word in words) for name in columns
+        name: (field.name in fold(name), max(SequenceMatcher(None, fold(name), w).ratio() for w in words))
+        for name in columns
     }
     closest = max(likeness, key=lambda name: likeness[name], default="COLUMN")
     return DataError(

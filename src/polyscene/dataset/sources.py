@@ -1,6 +1,7 @@
 """Which file of a folder holds which table, by clear rules."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from polyscene.core.errors import DataError, nearest
@@ -20,6 +21,7 @@ ATOMIC: Mapping[str, TableName | None] = {
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 PARQUET = (".parquet", ".pq")
 ENDINGS = (*TEXT, *ATOMIC, *JSON_LINES, *PARQUET)
+_USUAL = ".csv, .tsv, .jsonl or .parquet"
 
 STEMS: Mapping[TableName, tuple[tuple[str, ...], ...]] = {
     "events": (
@@ -48,7 +50,15 @@ def ending(path: Path) -> str:
     return Path(name).suffix
 
 
-def find_files(source: Path, mapping: Mapping[str, str]) -> dict[TableName, Path]:
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The file of each table, and a sentence on what was left aside."""
+
+    files: Mapping[TableName, Path]
+    notes: tuple[str, ...] = ()
+
+
+def find_files(source: Path, mapping: Mapping[str, str]) -> Found:
     """The file of each table that `source` has; a single file is the events.
 
     In a folder a table's file is the one `mapping` names (``events=purchases``), else the one with the
@@ -59,7 +69,7 @@ def find_files(source: Path, mapping: Mapping[str, str]) -> dict[TableName, Path
     """
     if source.is_file():
         _check_ending(source)
-        return {"events": source}
+        return Found({"events": source})
     if not source.is_dir():
         raise DataError(
             f"{source}: no such file or folder; give a folder with a file named events, interactions or "
@@ -74,16 +84,17 @@ def find_files(source: Path, mapping: Mapping[str, str]) -> dict[TableName, Path
     if "events" not in found:
         raise DataError(
             f"{source}: no table of events; expected a file named {', '.join(STEMS['events'][0])} "
-            f"({', '.join(ENDINGS)}), {_listing(files)}. Name the file itself, or map it: --map events=NAME"
+            f"({_USUAL}); {_listing(files)}. Name the file itself, or map it: --map events=NAME"
         )
-    return found
+    rest = [path.name for path in files if path not in found.values()]
+    return Found(found, (f"files not used: {', '.join(rest)}",) if rest else ())
 
 
 def _check_ending(path: Path) -> None:
     if ending(path) not in ENDINGS:
         raise DataError(
-            f"{path}: unknown ending {path.suffix!r}; expected one of {', '.join(ENDINGS)} "
-            "(text may be compressed as .gz). Rename or convert the file"
+            f"{path}: unknown ending {path.suffix!r}; expected {_USUAL} (text may be compressed as .gz), "
+            "or an atomic file such as .inter. Rename or convert the file"
         )
 
 

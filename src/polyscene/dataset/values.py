@@ -102,19 +102,20 @@ def read_attribute(raw: pl.Series, kind: str, ledger: Ledger) -> pl.Series | Non
 
     Text that is all numbers becomes numbers, unless a number starts with a zero, as zip codes do. Text of
     a column known to list words (genres, tags) is split at ``|``; `kind` ``token_seq`` splits at spaces.
-    Numbers that are not finite become null.
+    Whole numbers in a column whose name ends in "id" are names, not amounts. Numbers that are not finite
+    become null.
     """
-    name = raw.name
-    if isinstance(raw.dtype, pl.List | pl.Array):
+    dtype = raw.dtype
+    if isinstance(dtype, pl.List | pl.Array):
         return raw.cast(pl.List(pl.String)).list.drop_nulls()
-    if raw.dtype == pl.Boolean:
-        return raw
-    if raw.dtype.is_numeric():
+    if dtype == pl.Boolean or (dtype.is_integer() and fold(raw.name).endswith("id")):
+        return raw if dtype == pl.Boolean else raw.cast(pl.String)
+    if dtype.is_numeric():
         return _finite(raw.cast(pl.Float64), ledger)
-    if raw.dtype.is_temporal():
+    if dtype.is_temporal():
         return raw.cast(pl.Datetime("ms")).dt.epoch("ms").cast(pl.Float64)
-    if raw.dtype in (pl.String, pl.Categorical, pl.Enum):
-        return _text_attribute(raw.cast(pl.String), fold(name), kind, ledger)
+    if dtype in (pl.String, pl.Categorical, pl.Enum):
+        return _text_attribute(raw.cast(pl.String), fold(raw.name), kind, ledger)
     return None
 
 
