@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from polyscene.core.arrays import Codes, Floats, Times
-from polyscene.events.event import Event, Exposure, Posted, Record
+from polyscene.events.event import Event, Exposure, ItemPut, Posted, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +105,10 @@ class LogReader(Protocol):
 
     def columns(self, until: int | None = None) -> Columns:
         """All interactions with a position up to and including `until` (None: all)."""
+        ...
+
+    def item_puts(self, until: int | None = None) -> list[tuple[int, ItemPut]]:
+        """All item puts with a position up to and including `until`, by position."""
         ...
 
     def user_tail(self, user: str, n: int, until: int | None = None) -> list[tuple[int, Event]]:

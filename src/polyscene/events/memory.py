@@ -125,6 +125,11 @@ class MemoryLog:
             np.array([event.value for _, event in pairs], np.float32),
         )
 
+    def item_puts(self, until: int | None = None) -> list[tuple[int, ItemPut]]:
+        """All item puts with a position up to and including `until`, by position."""
+        last = self._position if until is None else until
+        return [(at, put) for at, put in self._records if at <= last and isinstance(put, ItemPut)]
+
     def user_tail(self, user: str, n: int, until: int | None = None) -> list[tuple[int, Event]]:
         """A user's last `n` events by time then position, oldest first."""
         last = self._position if until is None else until

@@ -9,19 +9,21 @@ from operator import itemgetter
 from pathlib import Path
 from threading import Lock
 
+import msgspec
 import numpy as np
 
 from polyscene.core.arrays import Codes
 from polyscene.core.errors import StoreError
-from polyscene.events.event import Event, Exposure, Record
+from polyscene.events.event import Event, Exposure, ItemPut, Record
 from polyscene.events.log import Columns
 from polyscene.events.names import Family, NameLists, names_since
-from polyscene.events.rows import EVENT_COLUMNS, event_of, exposure_of, put_of
+from polyscene.events.rows import EVENT_COLUMNS, ITEM_PUT, event_of, exposure_of, put_of
 from polyscene.events.store import check_format, connect, guard, last_position
 
 _EVENTS = f"SELECT {EVENT_COLUMNS} FROM events "  # noqa: S608 (a constant)
 _USER = "(SELECT code FROM names WHERE family = 0 AND name = ?)"
 _TAIL = f"{_EVENTS} WHERE user = {_USER} AND position <= ? ORDER BY time DESC, position DESC LIMIT ?"
+_ITEM_PUTS = "SELECT position, payload FROM puts WHERE type = ? AND position <= ? ORDER BY position"
 _COLUMNS = "SELECT position, user, item, action, scenario, time, value FROM events WHERE position <= ?"
 _COLUMN_TYPES = np.dtype(
     [
@@ -35,6 +37,7 @@ _COLUMN_TYPES = np.dtype(
     ]
 )
 _NO_LIMIT = (1 << 63) - 1
+_PUT = msgspec.msgpack.Decoder(ItemPut)
 
 
 class SqliteReader:
@@ -118,6 +121,12 @@ class SqliteReader:
             rows = connection.execute(_COLUMNS, (_NO_LIMIT if until is None else until,))
             table = np.fromiter(rows, _COLUMN_TYPES)
         return Columns(**{name: np.ascontiguousarray(table[name]) for name in _COLUMN_TYPES.names or ()})
+
+    def item_puts(self, until: int | None = None) -> list[tuple[int, ItemPut]]:
+        """All item puts with a position up to and including `until`, by position."""
+        with self._reading("item_puts") as connection:
+            rows = connection.execute(_ITEM_PUTS, (ITEM_PUT, _NO_LIMIT if until is None else until))
+            return [(position, _PUT.decode(payload)) for position, payload in rows]
 
     def user_tail(self, user: str, n: int, until: int | None = None) -> list[tuple[int, Event]]:
         """A user's last `n` events by time then position, oldest first."""
