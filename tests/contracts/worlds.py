@@ -12,9 +12,20 @@ WORLDS = {
 SOLVES: dict[str, tuple[str, ...]] = {
     "random": (),
     "popular": ("popularity",),
+    "sasrec": ("checkerboard", "chain", "popularity"),
 }
 
-SETTINGS: dict[str, dict[str, object]] = {}
+SETTINGS: dict[str, dict[str, object]] = {
+    "sasrec": {
+        "dim": 16,
+        "layers": 1,
+        "epochs": 30,
+        "max_len": 16,
+        "batch_size": 128,
+        "dropout": 0.0,
+        "learning_rate": 0.02,
+    },
+}
 """Settings that make a kind quick or small enough for the tiny worlds; defaults elsewhere."""
 
 KNOWN_FAILURES: dict[tuple[str, str], str] = {}

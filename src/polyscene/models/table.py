@@ -29,6 +29,7 @@ class Model:
 MODELS: Mapping[str, Model] = {
     "random": Model("polyscene.models.random:Random", "baseline", "uniform chance", cold_items=True),
     "popular": Model("polyscene.models.popular:Popular", "baseline", "interaction counts", cold_items=True),
+    "sasrec": Model("polyscene.models.sasrec:SasRec", "sequence", "Kang and McAuley 2018, as in eSASRec"),
 }
 
 KINDS: Mapping[str, str] = {kind: model.path for kind, model in MODELS.items()}
