@@ -18,7 +18,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """
 
 
-C = TypeVar("C", bound=Config)
+C = TypeVar("C", bound=msgspec.Struct)
 Kinds = Mapping[str, str]
 """kind -> ``"package.module:ClassName"``; imported on first use."""
 

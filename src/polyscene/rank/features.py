@@ -44,13 +44,11 @@ def features(queries: Queries, slates: Slates, facts: Facts) -> Floats:
     of this slate; how near that is to the best. Then log
     popularity, log days since the item was put, and the likeness of its attributes to the history.
     """
-    rows, columns = slates.rows(), []
+    rows = slates.rows()
+    columns: list[Array] = []
     for source in facts.sources:
         columns += _evidence(slates, rows, source)
-    known = slates.items < len(facts.popularity)
-    columns.append(
-        np.where(known, facts.popularity[np.where(known, slates.items, 0)], 0) if len(known) else []
-    )
+    columns.append(_popularity(slates, facts.popularity))
     columns.append(_age(queries, slates, rows, facts.catalogue))
     columns.append(_overlap(queries, slates, rows, facts.catalogue))
     return np.stack(columns, axis=1).astype(np.float32)

@@ -16,6 +16,8 @@ from polyscene.scenario.run import fold
 EXAMPLES = 5_000
 """Users whose last event labels a slate; more would teach a small ranker little."""
 BLOCK = 256
+WANTED = 100
+"""Candidates per example from a stage without a `take` of its own."""
 LEAST = 3
 """Events a user must have to give an example: the label and a history to ask with."""
 
@@ -85,7 +87,7 @@ def hold_back(data: Data, prepare: Callable[[Queries], Queries], run: Run) -> Pa
     users = able[chosen]
     history = before.take(users)
     queries = replace(
-        Queries.of_histories(history, data.size),
+        Queries.of_histories(history, data.size, wanted=WANTED),
         at=histories["time"][last[chosen]],
         users=data.users[users],
         exclude=history.ragged("item"),

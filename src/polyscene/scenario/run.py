@@ -1,4 +1,4 @@
-"""The runner: folds the stages of a pipeline under a memo, a budget and a skip mask, and keeps the trace."""
+"""The runner: folds the stages of a pipeline under a memo, a budget and a skip mask."""
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ class Pipeline:
     effect: ClassVar[frozenset[Effect]] = frozenset({Effect.ADDS})
 
     def __call__(self, queries: Queries, slates: Slates) -> Slates:
-        """The scenario's answer, at most ``queries.wanted`` items each; no budget, nothing skipped for it."""
+        """The scenario's answer, at most ``queries.wanted`` items each; no budget applies."""
         return append(slates, run(self, queries).slates)
 
     def state(self) -> State:

@@ -1,0 +1,238 @@
+"""Scenario files: TOML read into a typed, checked `Scenario`, which is itself an untrained part."""
+
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from polyscene.core.arrays import Ragged
+from polyscene.core.catalogue import Catalogue
+from polyscene.core.config import Config, fill, kind_of
+from polyscene.core.contracts import Data, Run, State
+from polyscene.core.errors import ConfigError, FilterError, nearest
+from polyscene.core.queries import Eligible, Queries
+from polyscene.models.table import KINDS as MODELS
+from polyscene.retrieve.step import Step, step_of, unpack
+from polyscene.retrieve.table import KINDS as RETRIEVERS
+from polyscene.rules.eligible import Rules
+from polyscene.rules.filter import parse
+from polyscene.scenario.fit import fit_steps
+from polyscene.scenario.kinds import KINDS
+from polyscene.scenario.run import Pipeline
+from polyscene.scenario.signals import Signals
+
+RUNNER_KEYS = ("name", "take", "on_error")
+"""Keys of a stage or a union member that are read by the runner, not by the stage itself."""
+Weights = dict[str, Annotated[float, msgspec.Meta(gt=0)]]
+
+
+class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The recipe for one placement, as a file says it.
+
+    `kind`: what it shows (None: every kind). `slate`: how many items by default. `positive`,
+    `negative`: actions that count for and against an item, and how much; empty `positive`: every action
+    counts. `fallback`: the scenario that fills up what this one can't. ``seen = "drop"`` never shows
+    what the user touched. `where`: a rule in the filter language. `history`: newest events that models see.
+    ``anchors = "context"``: the items of ``context.anchors`` (page, cart, playlist) stand in for the
+    history.
+    """
+
+    scenario: str
+    stages: tuple[Config, ...]
+    kind: str | None = None
+    slate: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
+    budget_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    positive: Weights = {}
+    negative: Weights = {}
+    fallback: str | None = None
+    seen: Literal["drop", "keep"] = "drop"
+    where: str | None = None
+    history: Annotated[int, msgspec.Meta(ge=1)] = 200
+    anchors: Literal["ignore", "context"] = "ignore"
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """The stages, each as a step."""
+        return tuple(step_of(stage) for stage in self.stages)
+
+    @property
+    def signals(self) -> Signals:
+        """Which actions speak for and against an item."""
+        return Signals(self.positive, self.negative)
+
+    def fit(self, data: Data, run: Run, warm: Pipeline | None = None) -> Pipeline:
+        """The stages fitted in order on the positive events; see `fit_steps` for the two rounds."""
+        liked = replace(data, histories=self.signals.likes(data.histories, data.actions))
+
+        def prepare(queries: Queries) -> Queries:
+            return self._narrow(queries, data.catalogue)
+
+        parts = fit_steps(self.steps, liked, run, prepare=prepare, warm=warm.parts if warm else ())
+        return Pipeline(self.scenario, parts, self.budget_ms)
+
+    def load(self, state: State, run: Run) -> Pipeline:
+        """The pipeline whose state this is. Raises BundleError when a stage's tensors don't fit."""
+        parts = tuple(step.load(unpack(state, step.called), run) for step in self.steps)
+        return Pipeline(self.scenario, parts, self.budget_ms)
+
+    def adapt(self, queries: Queries, catalogue: Catalogue, actions: Sequence[str]) -> Queries:
+        """Raw queries as this scenario would ask them, so that a holdout is asked as a client is.
+
+        Histories keep positive events only and the newest `history` of them (the newest one alone where
+        anchors stand in for a history); the scenario's rules narrow what is allowed; nothing is excluded
+        where ``seen = "keep"``.
+        """
+        liked = self.signals.likes(queries.history, actions)
+        return self._narrow(replace(queries, history=liked), catalogue)
+
+    def _narrow(self, queries: Queries, catalogue: Catalogue) -> Queries:
+        rules = Rules(self.kind, self.where).eligible(catalogue, [None])
+        masks = queries.allowed.masks.copy()
+        width = min(masks.shape[1], catalogue.size)
+        masks[:, :width] &= rules.masks[0, :width]
+        return replace(
+            queries,
+            history=queries.history.tail(1 if self.anchors == "context" else self.history),
+            exclude=queries.exclude if self.seen == "drop" else Ragged.empty(len(queries)),
+            allowed=Eligible(masks, queries.allowed.groups),
+        )
+
+
+def load_scenario(path: Path) -> Scenario:
+    """The scenario of one file.
+
+    Raises:
+        ConfigError: Not TOML, an unknown key or kind (with the nearest known one), or stages that can't
+            work together.
+    """
+    try:
+        raw = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
+        raise ConfigError(f"{path}: can't be read as TOML: {problem}") from problem
+    return read_scenario(raw, str(path))
+
+
+def load_scenarios(folder: Path) -> dict[str, Scenario]:
+    """Every ``*.toml`` of a folder, by scenario name, with their fallbacks checked.
+
+    Raises:
+        ConfigError: As `load_scenario`; also a name given twice, a fallback that does not exist, a circle
+            of fallbacks.
+    """
+    found: dict[str, Scenario] = {}
+    for path in sorted(folder.glob("*.toml")):
+        scenario = load_scenario(path)
+        if scenario.scenario in found:
+            raise ConfigError(f"{path}: scenario {scenario.scenario!r} stands in another file too")
+        found[scenario.scenario] = scenario
+    for name in found:
+        list(chain(name, found))
+    return found
+
+
+def chain(name: str, scenarios: Mapping[str, Scenario]) -> Iterator[str]:
+    """A scenario's name and those of its fallbacks, one after another.
+
+    Raises:
+        ConfigError: A fallback does not exist or comes round again.
+    """
+    seen: list[str] = []
+    here: str | None = name
+    while here is not None:
+        if here not in scenarios:
+            raise ConfigError(
+                f"scenario {seen[-1]!r}: fallback {here!r} does not exist{nearest(here, scenarios)}"
+                if seen
+                else f"unknown scenario {here!r}{nearest(here, scenarios)}"
+            )
+        if here in seen:
+            raise ConfigError(
+                f"scenario {name!r}: the fallbacks {' → '.join([*seen, here])} go in a circle"
+            )
+        seen.append(here)
+        yield here
+        here = scenarios[here].fallback
+
+
+def read_scenario(raw: Mapping[str, Any], where: str) -> Scenario:
+    """A scenario from plain data: a TOML file or a bundle's manifest; `where` names it in errors.
+
+    Raises:
+        ConfigError: As `load_scenario`.
+    """
+    stages = raw.get("stages")
+    if isinstance(stages, list | tuple):
+        raw = {**raw, "stages": [_wrapped(stage) for stage in stages]}
+    scenario = fill(Scenario, raw, where, KINDS)
+    _check(scenario, where)
+    return scenario
+
+
+def _wrapped(raw: object) -> object:
+    """The table of a stage with the runner's keys moved into a `Step` around it; members likewise."""
+    if not isinstance(raw, Mapping) or raw.get("kind") == "step":
+        return raw
+    inner = {key: value for key, value in raw.items() if key not in RUNNER_KEYS}
+    if isinstance(inner.get("of"), list | tuple):
+        inner["of"] = [_wrapped(member) for member in inner["of"]]
+    beside = {key: raw[key] for key in RUNNER_KEYS if key in raw}
+    return {"kind": "step", "stage": inner, **beside} if beside else inner
+
+
+def _check(scenario: Scenario, where: str) -> None:
+    """Passes if the parts of the file agree with each other."""
+    steps = scenario.steps
+    if not steps:
+        raise ConfigError(f"{where}: 'stages' is empty; begin with a model or a union of models")
+    both = sorted(scenario.positive.keys() & scenario.negative.keys())
+    if both:
+        raise ConfigError(f"{where}: action {both[0]!r} is both positive and negative")
+    if scenario.where is not None:
+        try:
+            parse(scenario.where)
+        except FilterError as problem:
+            raise ConfigError(f"{where}: where: {problem}") from problem
+    _check_order(steps, where)
+    names: list[str] = []
+    for step in _flat(steps):
+        if step.called in names:
+            raise ConfigError(
+                f"{where}: two stages are called {step.called!r}; give one of them another 'name'"
+            )
+        if not step.called or "/" in step.called:
+            raise ConfigError(
+                f"{where}: a stage can't be called {step.called!r}: '/' parts names in a bundle"
+            )
+        names.append(step.called)
+
+
+def _check_order(steps: Sequence[Step], where: str) -> None:
+    first = kind_of(steps[0].stage)
+    if not _adds(first):
+        raise ConfigError(
+            f"{where}: stages[0] is {first!r}, which has no candidates to work on; begin with a model"
+        )
+    for place, step in enumerate(steps):
+        kind = kind_of(step.stage)
+        if kind == "explore" and place < len(steps) - 1:
+            after = kind_of(steps[place + 1].stage)
+            raise ConfigError(
+                f"{where}: stages[{place}] explores and {after!r} comes after it; put 'explore' last, "
+                "or its propensities are untrue"
+            )
+    for step in _flat(steps):
+        if step.take is not None and not _adds(kind_of(step.stage)):
+            raise ConfigError(f"{where}: {step.called!r} brings no candidates, so it takes no 'take'")
+
+
+def _adds(kind: str) -> bool:
+    return kind in MODELS or kind in RETRIEVERS
+
+
+def _flat(steps: Sequence[Step]) -> Iterator[Step]:
+    for step in steps:
+        yield step
+        yield from _flat(getattr(step.stage, "steps", ()))
