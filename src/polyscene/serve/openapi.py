@@ -1,0 +1,90 @@
+"""The OpenAPI 3.1 document, made from the same operations and types that answer."""
+
+import re
+from collections.abc import Iterable
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from polyscene import __version__
+from polyscene.serve.operations import Operation
+from polyscene.serve.problems import Problem
+
+_REF = "#/components/schemas/{name}"
+_HOLE = re.compile(r"\{(\w+)(?::\w+)?\}")
+
+
+def openapi(operations: Iterable[Operation]) -> dict[str, Any]:
+    """The document for a table of operations."""
+    operations = tuple(operations)
+    types = [kind for each in operations for kind in (each.body, each.reply) if kind is not None]
+    schemas, components = msgspec.json.schema_components([*types, Problem], ref_template=_REF)
+    schema_of = dict(zip([*map(_key, types), _key(Problem)], schemas, strict=True))
+    paths: dict[str, dict[str, Any]] = {}
+    for each in operations:
+        paths.setdefault(_HOLE.sub(r"{\1}", each.path), {})[each.method.lower()] = _operation(
+            each, schema_of
+        )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Polyscene",
+            "version": __version__,
+            "description": "Events in, recommendations out. Times are UTC milliseconds; ids are yours.",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {"schemas": components},
+    }
+
+
+def _operation(each: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "operationId": each.name,
+        "summary": each.summary,
+        "tags": [each.path.strip("/").split("/")[-1 if each.path.count("/") == 1 else 1]],
+        "parameters": [*_path_parameters(each.path), *_query_parameters(each.params)],
+        "responses": {"200": _reply(each, schema_of)}
+        | {str(status): _problem(status) for status in each.problems},
+    }
+    if each.body is not None:
+        made["requestBody"] = {
+            "required": True,
+            "content": {
+                "application/json": {"schema": schema_of[_key(each.body)], "example": each.body_example}
+            },
+        }
+    return made
+
+
+def _reply(each: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
+    if each.reply is None:
+        return {"description": "Done", "content": {each.media: {"schema": {"type": "string"}}}}
+    content = {"schema": schema_of[_key(each.reply)], "example": each.reply_example}
+    return {"description": "Done", "content": {each.media: content}}
+
+
+def _problem(status: int) -> dict[str, Any]:
+    example = Problem(title=HTTPStatus(status).phrase, status=status, detail="what came, and what to do")
+    content = {"schema": {"$ref": _REF.format(name="Problem")}, "example": msgspec.to_builtins(example)}
+    return {"description": HTTPStatus(status).phrase, "content": {"application/problem+json": content}}
+
+
+def _path_parameters(path: str) -> list[dict[str, Any]]:
+    return [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "maxLength": 512}}
+        for name in _HOLE.findall(path)
+    ]
+
+
+def _query_parameters(params: Any) -> list[dict[str, Any]]:
+    if params is None:
+        return []
+    _, components = msgspec.json.schema_components([params], ref_template=_REF)
+    properties = components[params.__name__]["properties"]
+    return [{"name": name, "in": "query", "schema": schema} for name, schema in properties.items()]
+
+
+def _key(kind: Any) -> str:
+    return str(kind)

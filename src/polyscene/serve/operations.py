@@ -1,0 +1,55 @@
+"""One operation of the API: the route table and the OpenAPI document are both made of these."""
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+PATTERN = "polyscene.pattern"
+"""Where a request's scope tells the path pattern, for counters and logs, which must not grow with ids."""
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """A method on a path.
+
+    `params`, `body` and `reply` are msgspec types; a `reply` of None is a text of the media type `media`.
+    The examples are JSON data. `problems` are the statuses besides success.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    summary: str
+    params: Any = None
+    body: Any = None
+    reply: Any = None
+    media: str = "application/json"
+    body_example: Any = None
+    reply_example: Any = None
+    problems: tuple[int, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The handler's name; unique, and what OpenAPI calls the operation id."""
+        return str(getattr(self.handler, "__name__", self.path))
+
+
+def routes_of(operations: Iterable[Operation]) -> list[Route]:
+    """One route per path, in the order of the operations: of two that match, the earlier one answers."""
+    by_path: dict[str, dict[str, Handler]] = {}
+    for operation in operations:
+        by_path.setdefault(operation.path, {})[operation.method] = operation.handler
+    return [_route(path, handlers) for path, handlers in by_path.items()]
+
+
+def _route(path: str, handlers: dict[str, Handler]) -> Route:
+    async def endpoint(request: Request) -> Response:
+        request.scope[PATTERN] = path
+        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+
+    return Route(path, endpoint, methods=list(handlers))

@@ -1,0 +1,53 @@
+"""`/v1/requests`: how an answer came about, and the same answer again."""
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from polyscene.jobs.engine import Engine
+from polyscene.serve.bodies import json_reply, path_id
+from polyscene.serve.house import house
+from polyscene.serve.operations import Operation
+from polyscene.serve.routes.recommend import ANSWER
+from polyscene.serve.wire import Replay
+
+
+async def get_request(request: Request) -> Response:
+    """The trace of a request: every candidate, its sources and scores, and why it was dropped."""
+    here = house(request)
+    return json_reply(await here.readers.run(here.engine.trace, path_id(request)))
+
+
+async def replay_request(request: Request) -> Response:
+    """Answers a logged request again from the state as of its time, and compares."""
+    here = house(request)
+    return json_reply(await here.readers.run(_replay, here.engine, path_id(request)))
+
+
+def _replay(engine: Engine, request_id: str) -> Replay:
+    logged = engine.trace(request_id)["items"]
+    answer = engine.replay(request_id)
+    return Replay(equal=logged == answer.items, answer=answer)
+
+
+OPERATIONS = (
+    Operation(
+        "POST",
+        "/v1/requests/{id:path}/replay",
+        replay_request,
+        "Answer a logged request again and say whether the slate is the same",
+        reply=Replay,
+        reply_example={"equal": True, "answer": ANSWER},
+        problems=(404, 422, 503),
+    ),
+    Operation(
+        "GET",
+        "/v1/requests/{id:path}",
+        get_request,
+        "How an answer came about",
+        reply=dict[str, Any],
+        reply_example={},
+        problems=(404, 422, 503),
+    ),
+)
