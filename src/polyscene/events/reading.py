@@ -8,6 +8,7 @@ from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from threading import Lock
+from typing import Self
 
 import msgspec
 import numpy as np
@@ -163,6 +164,12 @@ class SqliteReader:
     def _names_since(self, family: Family, since: int = 0) -> list[str]:
         with self._reading("ids") as connection:
             return names_since(connection, family, since)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Lets go of the file."""

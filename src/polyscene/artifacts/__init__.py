@@ -1,0 +1,1 @@
+"""Fitted parts as data: folders of JSON and safetensors with digests, and the shelves they stand on."""
