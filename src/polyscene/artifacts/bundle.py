@@ -33,7 +33,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True):
 
     `kind` and `config` give the untrained part; `data` is the digest of what it was fitted on, and
     `log_position` how far into the event log that reached (None: not from a log). `parent`: id of the
-    bundle it follows. `created`: UTC ms. A metric that is NaN is kept as None. `notes`: warnings of the fit.
+    bundle it follows. `created`: UTC ms. A NaN metric is kept as None. `notes`: warnings of the fit.
     """
 
     kind: str

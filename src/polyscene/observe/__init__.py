@@ -1,0 +1,1 @@
+"""What an operator sees: logs, progress bars, stopwatches; knows no recommender words."""
