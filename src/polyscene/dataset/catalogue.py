@@ -8,7 +8,7 @@ import polars as pl
 from polyscene.core.arrays import Array, Codes, Ragged, Times, offsets_of
 from polyscene.core.catalogue import Catalogue, Column
 from polyscene.dataset.codemap import CodeMap
-from polyscene.dataset.live import NEVER, LiveCatalogue, without_clashes
+from polyscene.dataset.live import NEVER, LiveCatalogue
 from polyscene.dataset.schema import attribute_type
 from polyscene.events.event import ItemPut
 
@@ -38,23 +38,19 @@ def build_catalogue(frame: pl.DataFrame | None, codes: CodeMap, *, put_at: Times
     return Catalogue(np.where(put_at == NEVER, 0, put_at), np.ones(size, bool), kinds, kind_names, columns)
 
 
-def catalogue_as_of(
-    records: Iterable[tuple[int, ItemPut]], at: int, *, size: int, put_at: Times | None = None
-) -> Catalogue:
-    """The `size` items as of UTC ms `at`: puts, patches and deletions dated before it, in their order.
+def catalogue_as_of(puts: Iterable[tuple[int, ItemPut]], put_at: Times) -> LiveCatalogue:
+    """The items as events and puts up to some time tell; goes on growing from there.
 
-    `records`: item code and put. `put_at` (size,): first event of each item before `at`, `NEVER` where it
-    has none. A code neither put nor seen by then is not active.
+    `puts`: item code and record, in the order of the log. `put_at` (I,): time of each item's first event,
+    `NEVER` where it has none. A code neither put nor seen is not active.
     """
     live = LiveCatalogue()
-    live.reach(size)
-    if put_at is not None:
-        seen = np.flatnonzero(put_at < at)
-        live.touch(seen.astype(np.int32), put_at[seen])
-    for code, record in records:
-        if record.time < at:
-            live.put(code, without_clashes(record, live.types()))
-    return live.snapshot()
+    live.reach(len(put_at))
+    seen = np.flatnonzero(put_at < NEVER)
+    live.touch(seen.astype(np.int32), put_at[seen])
+    for code, record in puts:
+        live.put(code, record)
+    return live
 
 
 def _kinds(frame: pl.DataFrame, rows: Codes, size: int) -> tuple[Array, tuple[str, ...]]:

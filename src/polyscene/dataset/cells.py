@@ -85,7 +85,7 @@ class Cells:
         return shown
 
     def _part(self, codes: Array | int) -> None:
-        if np.min(codes) < self._shown:
+        if np.min(codes, initial=self._shown) < self._shown:
             self._buffer, self._shown = self._buffer.copy(), 0
 
 

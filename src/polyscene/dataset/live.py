@@ -4,16 +4,16 @@ A new item costs a few writes. A change to an item that a snapshot shows costs o
 concerned, at most once per snapshot (see `cells`).
 """
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 
-import msgspec
 import numpy as np
 
 from polyscene.core.arrays import Codes, Times
 from polyscene.core.catalogue import Catalogue, ColumnType
 from polyscene.core.errors import InputError
 from polyscene.dataset.cells import Attribute, Cells, Words, type_of
-from polyscene.events.event import Attributes, ItemPut, Value
+from polyscene.events.event import ItemPut, Value
 
 NEVER = np.iinfo(np.int64).max
 """`put_at` of a code that was not put or seen yet."""
@@ -32,6 +32,8 @@ class LiveCatalogue:
         self._columns: dict[str, Attribute] = {}
         self._described: set[int] = set()
         self._snapshot: Catalogue | None = None
+        self.problems: deque[str] = deque(maxlen=100)
+        """The newest faults met in puts."""
 
     def types(self) -> dict[str, ColumnType]:
         """The type of every attribute met so far."""
@@ -44,41 +46,32 @@ class LiveCatalogue:
         for cells in (self._put_at, self._active, self._kinds):
             cells.reach(self.size)
 
-    def touch(self, codes: Codes, times: Times) -> None:
-        """Items with events at `times`: known, and eligible unless deleted, from their first event on."""
-        if not len(codes):
-            return
+    def touch(self, codes: Codes, times: Times) -> bool:
+        """Items with events at `times`: known from the first on, and eligible unless deleted.
+
+        Whether that told anything new.
+        """
+        inside = codes < self.size
+        if bool(inside.all()) and bool((times >= self._put_at.at(codes)).all()):
+            return False
         self.reach(int(codes.max()) + 1)
-        before = self._put_at.at(codes)
-        new = before == NEVER
-        earlier = times < before
-        if earlier.any():
-            self._put_at.lower(codes[earlier], times[earlier])
-        if new.any():
-            self._active.write(codes[new], True)
+        self._active.write(codes[self._put_at.at(codes) == NEVER], True)
+        self._put_at.lower(codes, times)
+        return True
 
     def put(self, code: int, record: ItemPut) -> None:
         """Absorbs a put, a patch or a deletion.
 
-        Raises:
-            InputError: An attribute's type differs from that of earlier items; nothing is changed then.
+        An attribute of another type than earlier items have is left out and noted in `problems`;
+        `check_types` tells before.
         """
-        check_types([record], self.types())
         self.reach(code + 1)
         if record.time < self._put_at.at(code):
             self._put_at.write(code, record.time)
         if self._active.at(code) == record.delete:
             self._active.write(code, not record.delete)
-        if record.delete:
-            return
-        if not record.patch or code not in self._described:
-            self._kinds.write(code, self._kind_names.code(record.kind))
-        if not record.patch and code in self._described:
-            for name in self._columns.keys() - record.attributes.keys():
-                self._columns[name].write(code, None)
-        self._described.add(code)
-        for name, value in record.attributes.items():
-            self._write(name, code, value)
+        if not record.delete:
+            self._describe(code, record)
 
     def snapshot(self) -> Catalogue:
         """The items as of now; the same object until something changes."""
@@ -93,13 +86,27 @@ class LiveCatalogue:
             )
         return self._snapshot
 
-    def _write(self, name: str, code: int, value: Value) -> None:
+    def _describe(self, code: int, record: ItemPut) -> None:
+        known = code in self._described
+        if not (record.patch and known):
+            self._kinds.write(code, self._kind_names.code(record.kind))
+        if known and not record.patch:
+            for name in self._columns.keys() - record.attributes.keys():
+                self._columns[name].write(code, None)
+        self._described.add(code)
+        for name, value in record.attributes.items():
+            self._set(code, record, name, value)
+
+    def _set(self, code: int, record: ItemPut, name: str, value: Value) -> None:
         column = self._columns.get(name)
         if column is None:
-            if value is None:
+            if value is None or len(self._columns) >= MAX_ATTRIBUTES:
                 return
-            self._columns[name] = column = Attribute(type_of(name, value))
-        column.write(code, value)
+            column = self._columns[name] = Attribute(type_of(name, value))
+        fits = value is None or type_of(name, value) == column.type
+        if not fits:
+            self.problems.append(_clash(record, name, column.type))
+        column.write(code, value if fits else None)
 
 
 def check_types(records: Iterable[ItemPut], known: Mapping[str, ColumnType]) -> None:
@@ -116,23 +123,17 @@ def check_types(records: Iterable[ItemPut], known: Mapping[str, ColumnType]) -> 
             found = type_of(name, value)
             expected = met.setdefault(name, found)
             if found != expected:
-                raise InputError(
-                    f"item {record.id!r}: attribute {name!r} is {str(value)[:60]!r} ({found}), but earlier "
-                    f"items have a {expected} there; send a {expected} or use another name"
-                )
+                raise InputError(_clash(record, name, expected))
         if len(met) > MAX_ATTRIBUTES:
             raise InputError(
                 f"item {record.id!r}: more than {MAX_ATTRIBUTES} attribute names; use tags for open sets"
             )
 
 
-def without_clashes(record: ItemPut, known: Mapping[str, ColumnType]) -> ItemPut:
-    """The put without the attributes whose type differs from `known`."""
-    fine: Attributes = {}
-    for name, value in record.attributes.items():
-        try:
-            check_types([msgspec.structs.replace(record, attributes={name: value})], known)
-        except InputError:
-            continue
-        fine[name] = value
-    return msgspec.structs.replace(record, attributes=fine)
+def _clash(record: ItemPut, name: str, expected: ColumnType) -> str:
+    value = record.attributes[name]
+    found = type_of(name, value)
+    return (
+        f"item {record.id!r}: attribute {name!r} is {str(value)[:60]!r} ({found}), but earlier items "
+        f"have a {expected} there; send a {expected} or use another name"
+    )

@@ -1,0 +1,34 @@
+"""The world as of one log position: what one request sees."""
+
+from dataclasses import dataclass
+
+from polyscene.core.arrays import Codes
+from polyscene.core.catalogue import Catalogue
+from polyscene.dataset.codemap import CodeMap
+from polyscene.dataset.pasts import HistoryRows, Pasts
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The world as of a log position. It never changes, so one request sees one world.
+
+    `codes` and `catalogue` know the same items. A user erased since is gone from every moment.
+    """
+
+    position: int
+    codes: CodeMap
+    users: CodeMap
+    catalogue: Catalogue
+    actions: tuple[str, ...]
+    scenarios: tuple[str, ...]
+    pasts: Pasts
+
+    def history(self, user: str, last: int) -> HistoryRows:
+        """The newest `last` events of a user, oldest first, ties as they came; empty if unknown."""
+        rows = self.pasts.of(user, self.position, last).rows
+        start = max(0, len(rows["item"]) - last)
+        return {name: column[start:] for name, column in rows.items()}
+
+    def seen(self, user: str) -> Codes:
+        """(n,) codes of all items the user ever interacted with, rising; empty if unknown."""
+        return self.pasts.of(user, self.position).seen

@@ -1,0 +1,251 @@
+"""The live state over an event log: codes, catalogue, users' histories; as of now or of any position."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import fields, replace
+from threading import Lock, RLock
+
+import numpy as np
+
+from polyscene.core.arrays import Codes
+from polyscene.core.catalogue import Catalogue
+from polyscene.core.contracts import Data
+from polyscene.core.errors import DataError, NotFoundError
+from polyscene.core.queries import HISTORY_COLUMNS
+from polyscene.dataset.catalogue import catalogue_as_of
+from polyscene.dataset.codemap import CodeMap
+from polyscene.dataset.encode import first_times, group
+from polyscene.dataset.live import LiveCatalogue, check_types
+from polyscene.dataset.moment import Moment
+from polyscene.dataset.names import Names
+from polyscene.dataset.pasts import HistoryRows, Pasts
+from polyscene.dataset.times import EARLIEST
+from polyscene.events.event import Erasure, Event, ItemPut, Record
+from polyscene.events.log import Columns, LogReader
+
+CHUNK = 10_000
+FAR_BEHIND = 200_000
+"""Records behind the log from which on it is quicker to start afresh."""
+MOMENTS = 8
+"""Past moments that stay in memory."""
+
+
+class World:
+    """Mirrors a log that somebody else appends to.
+
+    `refresh` absorbs what is new and may be called from any thread. Readers take `now` once per request;
+    the same names on the world itself always speak of the newest moment, so a world is also a `View`.
+    """
+
+    def __init__(self, log: LogReader) -> None:
+        self._log = log
+        self._names = Names(log)
+        self._pasts = Pasts(log, self._names)
+        self._writing = RLock()
+        self._moments: dict[int, Moment] = {}
+        self._moments_lock = Lock()
+        self._start()
+
+    @classmethod
+    def open(cls, log: LogReader) -> "World":
+        """The world as the log tells it by now."""
+        return cls(log)
+
+    @property
+    def now(self) -> Moment:
+        """The newest moment; hold on to it for as long as one answer takes."""
+        return self._now
+
+    @property
+    def view(self) -> "World":
+        """The live sight that parts read their catalogue from."""
+        return self
+
+    @property
+    def position(self) -> int:
+        """Log position up to which everything is absorbed."""
+        return self._now.position
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """The newest faults met in item puts, such as an attribute whose type changed."""
+        return tuple(self._live.problems)
+
+    @property
+    def codes(self) -> CodeMap:
+        """The item ids as of now."""
+        return self._now.codes
+
+    @property
+    def users(self) -> CodeMap:
+        """The user ids."""
+        return self._now.users
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The items as of now."""
+        return self._now.catalogue
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """Names behind the action column of histories."""
+        return self._now.actions
+
+    @property
+    def scenarios(self) -> tuple[str, ...]:
+        """Names behind the scenario column of histories."""
+        return self._now.scenarios
+
+    def history(self, user: str, last: int) -> HistoryRows:
+        """The newest `last` events of a user, oldest first; empty if unknown."""
+        return self._now.history(user, last)
+
+    def seen(self, user: str) -> Codes:
+        """(n,) codes of all items the user ever interacted with, rising; empty if unknown."""
+        return self._now.seen(user)
+
+    def check(self, puts: Iterable[ItemPut]) -> None:
+        """Passes if all attributes have the types that earlier items have; to be called before an append.
+
+        Raises:
+            InputError: One differs; the text names item and attribute.
+        """
+        with self._writing:
+            known = self._live.types()
+        check_types(puts, known)
+
+    def refresh(self) -> int:
+        """Absorbs what the log got since the last call; gives the number of records.
+
+        Raises:
+            StoreError: The log can't be read; the world stays as it was.
+        """
+        with self._writing:
+            if self._log.position - self.position > FAR_BEHIND:
+                before = self.position
+                self._start()
+                return self.position - before
+            absorbed, position = 0, self.position
+            while records := self._log.read(position, CHUNK):
+                position = records[-1][0]
+                absorbed += len(records)
+                self._absorb(records, position)
+            if absorbed:
+                self._now = self._moment(position, self._live.snapshot())
+            return absorbed
+
+    def as_of(self, position: int) -> Moment:
+        """The world as it was when the log ended at `position`: what a replay looks at.
+
+        Raises:
+            NotFoundError: The log doesn't reach that far.
+        """
+        if position > self.position:
+            self.refresh()
+        now = self._now
+        if position > now.position:
+            raise NotFoundError(
+                f"world: the log ends at {now.position}, there is no position {position} yet"
+            )
+        if position == now.position:
+            return now
+        if position >= self._changed:
+            return replace(now, position=position)
+        with self._moments_lock:
+            if position not in self._moments:
+                columns, puts = self._log.columns(position), self._log.item_puts(position)
+                self._moments[position] = self._moment(position, self._catalogue(columns, puts).snapshot())
+                if len(self._moments) > MOMENTS:
+                    del self._moments[next(iter(self._moments))]
+            return self._moments[position]
+
+    def data(self, at: int | None = None) -> Data:
+        """All that is known, for training; with `at` (UTC ms) only what is dated before it.
+
+        Codes are the log's. The clock is taken to be missing where all times are small numbers.
+
+        Raises:
+            DataError: There are no events.
+        """
+        now = self._now
+        columns = self._log.columns(now.position)
+        if at is not None:
+            columns = _before(columns, at)
+        if not len(columns):
+            when = "" if at is None else f" before {at}"
+            raise DataError(f"log: no events{when}; post events or ingest a data set first")
+        rows = {name: getattr(columns, name) for name in HISTORY_COLUMNS}
+        users, histories = group(columns.user, rows, columns.position)
+        last = int(columns.time.max())
+        catalogue = now.catalogue
+        if at is not None:
+            puts = [(place, put) for place, put in self._log.item_puts(now.position) if put.time < at]
+            catalogue = self._catalogue(columns, puts, catalogue.size).snapshot()
+        return Data(
+            users=users,
+            histories=histories,
+            catalogue=catalogue,
+            at=last + 1 if at is None else at,
+            clock=last >= EARLIEST,
+            actions=now.actions,
+            scenarios=now.scenarios,
+        )
+
+    def _start(self) -> None:
+        position = self._log.position
+        columns, puts = self._log.columns(position), self._log.item_puts(position)
+        self._names.mirror()
+        self._live = self._catalogue(columns, puts)
+        self._pasts.clear(position)
+        self._changed = max(_last_first(columns), puts[-1][0] if puts else 0)
+        self._now = self._moment(position, self._live.snapshot())
+
+    def _absorb(self, records: Sequence[tuple[int, Record]], position: int) -> None:
+        if not all(self._names.knows(record) for _, record in records):
+            self._names.mirror()
+        users, items = self._names.users, self._names.items
+        events = [(at, each) for at, each in records if isinstance(each, Event) and each.user in users]
+        codes = items.codes([event.item for _, event in events])
+        touched = self._live.touch(codes, np.array([event.time for _, event in events], np.int64))
+        for _, record in records:
+            if isinstance(record, ItemPut):
+                self._live.put(items.code(record.id), record)
+                touched = True
+            elif isinstance(record, Erasure):
+                users.forget(record.user_code)
+                self._pasts.forget(record.user_code)
+        self._pasts.absorb(events, position)
+        if touched:
+            self._changed = position
+
+    def _moment(self, position: int, catalogue: Catalogue) -> Moment:
+        names = self._names
+        return Moment(
+            position=position,
+            codes=names.items.prefix(catalogue.size),
+            users=names.users,
+            catalogue=catalogue,
+            actions=names.actions,
+            scenarios=names.scenarios,
+            pasts=self._pasts,
+        )
+
+    def _catalogue(
+        self, columns: Columns, puts: Sequence[tuple[int, ItemPut]], size: int = 0
+    ) -> LiveCatalogue:
+        codes = self._names.items.codes([put.id for _, put in puts])
+        size = max(size, int(columns.item.max(initial=-1)) + 1, int(codes.max(initial=-1)) + 1)
+        records = zip(codes.tolist(), (put for _, put in puts), strict=True)
+        return catalogue_as_of(records, first_times(columns.item, columns.time, size))
+
+
+def _before(columns: Columns, at: int) -> Columns:
+    keep = columns.time < at
+    return Columns(**{column.name: getattr(columns, column.name)[keep] for column in fields(Columns)})
+
+
+def _last_first(columns: Columns) -> int:
+    """Position of the last event that told when an item was first seen; the catalogue is older."""
+    first = first_times(columns.item, columns.time, int(columns.item.max(initial=-1)) + 1)
+    tells = np.flatnonzero(columns.time == first[columns.item])
+    told = np.unique(columns.item[tells], return_index=True)[1]
+    return int(columns.position[tells[told]].max(initial=0))
