@@ -1,0 +1,1 @@
+"""The `polyscene` command: parse, call a job, show what it gave."""

@@ -1,0 +1,68 @@
+"""`polyscene bundles`: list, promote, roll back, collect."""
+
+from typing import Annotated
+
+import typer
+
+from polyscene.cli import show
+from polyscene.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
+
+app = typer.Typer(help="Fitted scenarios: list, promote, roll back, collect.", no_args_is_help=True)
+Scenario = Annotated[str, typer.Argument(help="Name of the scenario.")]
+
+
+@app.command("list")
+def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = False) -> None:
+    """List the bundles of every scenario, newest first."""
+    from polyscene.jobs.bundles import listing
+
+    rows = listing(workspace)
+    if json:
+        show.as_json(rows)
+        return
+    show.table(
+        "",
+        ("scenario", "bundle", "current", "created", "hr@10", "ndcg@10"),
+        [
+            (
+                row["scenario"],
+                row["bundle"],
+                "●" if row["current"] else "",
+                row["created"],
+                row["metrics"].get("hr@10"),
+                row["metrics"].get("ndcg@10"),
+            )
+            for row in rows
+        ],
+    )
+
+
+@app.command()
+def promote(
+    scenario: Scenario,
+    bundle: Annotated[str, typer.Argument(help="Id of the bundle that shall serve.")],
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Point a scenario at a bundle."""
+    from polyscene.jobs.workspace import Workspace
+
+    Workspace.open(workspace).shelf().promote(scenario, bundle)
+    show.note(f"{scenario} is served by {bundle}; a running service takes it up at its next look")
+
+
+@app.command()
+def rollback(scenario: Scenario, workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
+    """Point a scenario at the bundle that served before."""
+    from polyscene.jobs.workspace import Workspace
+
+    bundle = Workspace.open(workspace).shelf().roll_back(scenario)
+    show.note(f"{scenario} is back at {bundle}")
+
+
+@app.command()
+def collect(workspace: WorkspaceOption = DEFAULT_WORKSPACE) -> None:
+    """Delete bundles beyond those the settings keep; never the current one nor the one before it."""
+    from polyscene.jobs.bundles import collect as job
+
+    for scenario, gone in job(workspace).items():
+        show.note(f"{scenario}: {len(gone)} deleted")

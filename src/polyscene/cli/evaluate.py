@@ -1,0 +1,58 @@
+"""`polyscene evaluate`: one model or scenario, one protocol, every figure."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from polyscene.cli import show
+from polyscene.cli.options import JsonOption, MapOption, QuietOption, SetOption, pairs
+
+
+def evaluate(
+    data: Annotated[str, typer.Option("--data", help="A known data set, a folder or a file.")],
+    model: Annotated[str | None, typer.Option("--model", help="A kind; see `polyscene models`.")] = None,
+    scenario: Annotated[Path | None, typer.Option("--scenario", help="A scenario file instead of a model.")] = None,
+    protocol: Annotated[
+        Literal["loo", "time", "strong", "random"], typer.Option(help="How the data is split.")
+    ] = "loo",
+    settings: SetOption = None,
+    mapping: MapOption = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    on: Annotated[Literal["test", "valid"], typer.Option("--on", help="Which part is ranked.")] = "test",
+    fit_on: Annotated[
+        Literal["all", "train"] | None,
+        typer.Option("--fit-on", help="all (default on test): training and validation part; train: no refit."),
+    ] = None,
+    baselines: Annotated[bool, typer.Option(help="Fit popular, recent-popular and transitions beside.")] = True,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a report with plots here.")] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit on one part of the data, rank the other among all items, print figures with intervals."""
+    from polyscene.jobs.evaluate import EvaluateRequest
+    from polyscene.jobs.evaluate import evaluate as job
+    from polyscene.observe.bars import progress
+
+    request = EvaluateRequest(
+        data=data,
+        protocol=protocol,
+        model=model,
+        scenario=scenario,
+        settings=pairs(settings, "--set"),
+        mapping=pairs(mapping, "--map"),
+        seed=seed,
+        on=on,
+        fit_on=fit_on,
+        baselines=baselines,
+        html=html,
+    )
+    result = job(request, progress(quiet))
+    for warning in result["warnings"]:
+        show.note(f"warning: {warning}")
+    if json:
+        show.as_json(result)
+        return
+    from polyscene.evaluate.report import terminal
+
+    terminal(result)

@@ -1,0 +1,50 @@
+"""The command tree and what every command shares: exit codes, errors, `--help` in a blink.
+
+Exit codes: 0 done; 1 ran but the answer is no (a check failed, a program fault); 2 the input or the
+usage was wrong; 3 the disk or an artifact refused; 130 interrupted. Results go to standard output,
+everything else to standard error. Jobs are imported inside commands, so that `--help` loads no torch.
+"""
+
+import os
+import sys
+
+import typer
+
+from polyscene.cli import bundles, data, evaluate, look, recommend, serve, train
+from polyscene.core.errors import BundleError, PolysceneError, StoreError
+
+app = typer.Typer(
+    name="polyscene",
+    help="One recommender for every scene of a product: events in, served recommendations out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("demo")(serve.demo)
+app.add_typer(data.app, name="data")
+app.command("ingest")(train.ingest)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
+app.command("recommend")(recommend.recommend)
+app.command("serve")(serve.serve)
+app.add_typer(bundles.app, name="bundles")
+app.command("models")(look.models)
+app.command("scenarios")(look.scenarios)
+app.command("doctor")(look.doctor)
+
+
+def main() -> None:
+    """Runs the command line; a known error is one plain line, never a traceback."""
+    try:
+        app()
+    except PolysceneError as problem:
+        typer.echo(f"polyscene: {problem}", err=True)
+        sys.exit(3 if isinstance(problem, BundleError | StoreError) else 2)
+    except KeyboardInterrupt:
+        typer.echo("polyscene: interrupted", err=True)
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader (head, less) went away; nothing is left to say, and Python must not try at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)

@@ -1,0 +1,87 @@
+"""`polyscene ingest` and `polyscene train`: raw events into the log, the log into bundles."""
+
+from typing import Annotated
+
+import typer
+
+from polyscene.cli import show
+from polyscene.cli.options import (
+    DEFAULT_WORKSPACE,
+    JsonOption,
+    MapOption,
+    QuietOption,
+    WorkspaceOption,
+    pairs,
+)
+
+Source = Annotated[str, typer.Argument(help="A folder, a file, or a known data set such as ml-1m.")]
+
+
+def ingest(
+    source: Source,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    mapping: MapOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Clean events, items, users and edges and append them to the workspace's log.
+
+    Makes the workspace where there is none. Ingesting the same source again adds nothing.
+    """
+    from polyscene.jobs.ingest import ingest as job
+    from polyscene.jobs.workspace import Workspace
+    from polyscene.observe.bars import progress
+
+    report = job(Workspace.create(workspace), source, pairs(mapping, "--map"), progress(quiet))
+    if json:
+        show.as_json(report)
+        return
+    show.table("", ("", "rows"), report.rows())
+    for line in report.notes:
+        show.note(line)
+
+
+def train(
+    names: Annotated[list[str] | None, typer.Argument(help="Scenarios to fit; all without one.")] = None,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+    data: Annotated[
+        str | None, typer.Option("--data", help="Ingest this source first: folder, file or known name.")
+    ] = None,
+    mapping: MapOption = None,
+    holdout: Annotated[
+        bool,
+        typer.Option(help="Keep each user's last event out, and write how well it is found in the bundle."),
+    ] = True,
+    budget: Annotated[
+        float | None, typer.Option("--budget", help="Seconds that one fit may take; stops early, says so.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Overrides the workspace's seed.")] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit scenarios from the live log, save each as a bundle and promote it."""
+    from polyscene.jobs.ingest import ingest as ingest_job
+    from polyscene.jobs.train import TrainRequest
+    from polyscene.jobs.train import train as job
+    from polyscene.jobs.workspace import Workspace
+    from polyscene.observe.bars import progress
+
+    bars = progress(quiet)
+    if data is not None:
+        ingest_job(Workspace.create(workspace), data, pairs(mapping, "--map"), bars)
+    request = TrainRequest(names=tuple(names or ()), holdout=holdout, budget_s=budget, seed=seed)
+    reports = job(Workspace.open(workspace), request, bars)
+    if json:
+        show.as_json(reports)
+        return
+    show.table(
+        "",
+        ("scenario", "bundle", "fit s", "hr@10", "ndcg@10", "coverage@10"),
+        [
+            (r.scenario, r.bundle, r.fit_seconds, *(r.metrics.get(m) for m in ("hr@10", "ndcg@10", "coverage@10")))
+            for r in reports
+        ],
+    )
+    for report in reports:
+        for warning in report.warnings:
+            show.note(f"{report.scenario}: {warning}")

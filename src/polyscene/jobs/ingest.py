@@ -1,0 +1,143 @@
+"""Files into the log: clean, append, tell what became of every row."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from polyscene.core.contracts import Progress, bars
+from polyscene.core.seeds import mix, seed_of
+from polyscene.dataset.load import load_tables
+from polyscene.dataset.tables import TableReport, Tables
+from polyscene.events.event import ItemPut, UserPut, Value
+from polyscene.events.log import Bulk, EventLog
+from polyscene.jobs.workspace import Workspace
+
+CHUNK = 100_000
+PUTS = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class IngestReport:
+    """What an ingest did; `duplicates` were in the log before, so nothing was added for them."""
+
+    source: str
+    accepted: int
+    duplicates: int
+    position: int
+    tables: Mapping[str, TableReport]
+    notes: tuple[str, ...]
+    quarantine: str | None
+
+    def rows(self) -> Iterator[tuple[str, object]]:
+        """The report as lines of a table: what, how many."""
+        for name, table in self.tables.items():
+            yield f"{name}: rows read", table.rows_in
+            for verb, counts in (("removed", table.removed), ("mended", table.changed), ("odd", table.noticed)):
+                for reason, count in counts.items():
+                    yield f"{name}: {verb}, {reason}", count
+        yield "log: added", self.accepted
+        yield "log: there before", self.duplicates
+        if self.quarantine:
+            yield "removed rows are in", self.quarantine
+
+
+def ingest(
+    workspace: Workspace, source: str, mapping: Mapping[str, str], progress: Progress
+) -> IngestReport:
+    """Cleans a folder, a file or a known data set and appends it to the workspace's log.
+
+    A row is known by its content, so a source may be ingested again after it grew.
+
+    Raises:
+        DataError: The source can't be read or mapped; the log is as it was.
+        StoreError: The disk refused; ingest again to complete.
+    """
+    name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in source)[-80:]
+    tables = load_tables(source, mapping=mapping, quarantine=workspace.quarantine(name))
+    with workspace.log() as log:
+        accepted, duplicates = append_tables(log, tables, progress)
+        position = log.position
+    report = tables.report
+    return IngestReport(
+        source=source,
+        accepted=accepted,
+        duplicates=duplicates,
+        position=position,
+        tables=report.tables,
+        notes=report.notes,
+        quarantine=str(report.quarantine) if report.quarantine else None,
+    )
+
+
+def append_tables(log: EventLog, tables: Tables, progress: Progress) -> tuple[int, int]:
+    """Appends clean tables to a log; gives how many records were new and how many were known."""
+    accepted = duplicates = 0
+    events = tables.events
+    keys = content_keys(events)
+    start = int(events["time"].min() or 0)  # type: ignore[arg-type]
+    puts = [*_item_puts(tables, start), *_user_puts(tables, start)]
+    steps = [("puts", at) for at in range(0, len(puts), PUTS)]
+    steps += [("events", at) for at in range(0, len(events), CHUNK)]
+    with bars(progress, "ingest", steps, len(steps)) as walk:
+        for what, at in walk:
+            if what == "puts":
+                receipt = log.append(puts[at : at + PUTS])
+            else:
+                receipt = log.append_columns(_bulk(events[at : at + CHUNK], keys[at : at + CHUNK]))
+            accepted += receipt.accepted
+            duplicates += receipt.duplicates
+    return accepted, duplicates
+
+
+def content_keys(events: pl.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """(n,) 63-bit keys of what each event says; equal on every machine and for every file it comes in."""
+    key = np.zeros(len(events), np.uint64)
+    for column in ("user", "item", "action", "scenario"):
+        distinct = events[column].unique()
+        hashes = pl.Series([seed_of(text) for text in distinct], dtype=pl.UInt64)
+        key = mix(key, events[column].replace_strict(distinct, hashes, return_dtype=pl.UInt64).to_numpy())
+    key = mix(key, events["time"].to_numpy())
+    key = mix(key, events["value"].to_numpy().astype(np.float32).view(np.uint32))
+    return (key >> np.uint64(1)).astype(np.int64)
+
+
+def _bulk(events: pl.DataFrame, keys: np.ndarray[Any, np.dtype[np.int64]]) -> Bulk:
+    return Bulk(
+        source="file",
+        rows=keys.tolist(),
+        users=events["user"].to_list(),
+        items=events["item"].to_list(),
+        actions=events["action"].to_list(),
+        scenarios=events["scenario"].to_list(),
+        times=events["time"].to_list(),
+        values=events["value"].to_list(),
+    )
+
+
+def _item_puts(tables: Tables, start: int) -> Iterator[ItemPut]:
+    """An item without a time of its own counts as put when it was first touched, else at the start."""
+    if tables.items is None:
+        return
+    first = dict(tables.events.group_by("item").agg(pl.col("time").min()).iter_rows())
+    for row in tables.items.iter_rows(named=True):
+        item, kind, when = row.pop("item"), row.pop("kind"), row.pop("time", None)
+        yield ItemPut(
+            id=item,
+            kind=kind,
+            time=first.get(item, start) if when is None else when,
+            attributes=_attributes(row),
+        )
+
+
+def _user_puts(tables: Tables, start: int) -> Iterator[UserPut]:
+    if tables.users is None:
+        return
+    for row in tables.users.iter_rows(named=True):
+        yield UserPut(id=row.pop("user"), time=start, attributes=_attributes(row))
+
+
+def _attributes(row: Mapping[str, Any]) -> dict[str, Value]:
+    return {name: value for name, value in row.items() if value is not None and value != []}
