@@ -24,8 +24,8 @@ RATINGS = ("rating", "ratings", "stars", "overall")
 class CleaningRules(Config, frozen=True, kw_only=True, tag="cleaning"):
     """What counts as a fault, and what to do about it. The defaults leave MovieLens 1M whole.
 
-    `repeats`: which of a user's several events on one item stay (``first`` in time, ties by raw row, is
-    the usual protocol of offline evaluation; ``all`` suits carts and songs). `near_ms`: events of one
+    `repeats`: which of a user's several events on one item stay: ``all``, as carts and songs need, or the
+    ``first`` or ``last`` in time, ties by raw row. `near_ms`: events of one
     user, item and action this close together are one; 0 turns it off. `scale`: lowest and highest rating;
     None detects it for columns called rating, stars or overall. `earliest`, `latest`: UTC ms; latest None
     is a day from now. `unknown_items`: what to do with events of items that the items table lacks.
@@ -33,7 +33,7 @@ class CleaningRules(Config, frozen=True, kw_only=True, tag="cleaning"):
     all day); None turns it off. `min_user`, `min_item`: k-core, repeated until both hold.
     """
 
-    repeats: Literal["first", "last", "all"] = "first"
+    repeats: Literal["all", "first", "last"] = "all"
     near_ms: Annotated[int, msgspec.Meta(ge=0)] = 1_000
     scale: tuple[float, float] | None = None
     earliest: int = EARLIEST
@@ -44,8 +44,9 @@ class CleaningRules(Config, frozen=True, kw_only=True, tag="cleaning"):
     min_item: Count = 1
 
 
-EVALUATION = CleaningRules(min_user=5)
-"""The usual rules of offline evaluation: first of repeats, users with at least five items."""
+EVALUATION = CleaningRules(repeats="first", min_user=5)
+"""The usual rules of offline evaluation, where what was seen is masked: the first of repeats counts, and
+users need five items."""
 
 
 def clean_events(

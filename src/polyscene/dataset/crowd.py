@@ -22,7 +22,7 @@ def drop_bots(events: pl.DataFrame, per_day: int, ledger: Ledger) -> pl.DataFram
 
 
 def drop_copies(
-    events: pl.DataFrame, repeats: Literal["first", "last", "all"], near_ms: int, ledger: Ledger
+    events: pl.DataFrame, repeats: Literal["all", "first", "last"], near_ms: int, ledger: Ledger
 ) -> pl.DataFrame:
     """Without exact copies, near copies and repeats of a user and item; the order of rows stays.
 
@@ -53,6 +53,9 @@ def drop_copies(
         take("repeat of an earlier event on the same item", ~pl.col("pair").is_first_distinct())
     elif repeats == "last":
         take("repeated by a later event on the same item", ~pl.col("pair").is_last_distinct())
+    else:
+        again = (~doubled["pair"].is_first_distinct()).sum()
+        ledger.notice("repeat of an earlier event on the same item", int(again))
     for cause, rows in gone.items():
         events = ledger.drop_rows(events, rows, cause)
     return events

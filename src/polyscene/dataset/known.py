@@ -91,6 +91,11 @@ def cached(name: str, cache: Path | None = None) -> Path | None:
     return folder if (folder / "events.parquet").exists() else None
 
 
+def is_cached(name: str, cache: Path | None = None) -> bool:
+    """Whether a set has been fetched. Raises as `cached` does."""
+    return cached(name, cache) is not None
+
+
 def ensure(name: str, cache: Path | None = None) -> Path:
     """The folder of a set, fetched first when it is not there. Raises as `cached` and `fetch` do."""
     return cached(name, cache) or fetch(name, cache)

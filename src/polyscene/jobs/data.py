@@ -112,7 +112,7 @@ def check_source(
         tables=tables.report.tables,
         attributes=_attributes(tables),
         notes=tables.report.notes,
-        warnings=tuple(_warnings(tables, rules)),
+        warnings=tuple(_warnings(tables)),
         quarantine=str(quarantine) if quarantine else None,
     )
 
@@ -127,12 +127,12 @@ def _attributes(tables: Tables) -> dict[str, dict[str, ColumnType]]:
     return found
 
 
-def _warnings(tables: Tables, rules: CleaningRules) -> list[str]:
+def _warnings(tables: Tables) -> list[str]:
     return [
         *_order_warnings(tables),
         *_size_warnings(tables),
         *_value_warnings(tables),
-        *_removal_warnings(tables, rules),
+        *_removal_warnings(tables),
         *_item_warnings(tables),
     ]
 
@@ -161,13 +161,14 @@ def _value_warnings(tables: Tables) -> list[str]:
     return [f"{zeros} of {len(values)} values are 0 ({what}?); {advice}"]
 
 
-def _removal_warnings(tables: Tables, rules: CleaningRules) -> list[str]:
+def _removal_warnings(tables: Tables) -> list[str]:
     warnings = []
     for name, report in tables.report.tables.items():
-        for cause, count in report.removed.items():
-            if count > MANY_REMOVED * report.rows_in:
-                advice = "; the rule repeats=all keeps them" if "repeat" in cause else ""
-                warnings.append(f"{name}: {count} of {report.rows_in} rows removed: {cause}{advice}")
+        many = [(cause, n) for cause, n in report.removed.items() if n > MANY_REMOVED * report.rows_in]
+        warnings += [f"{name}: {n} of {report.rows_in} rows removed: {cause}" for cause, n in many]
+        repeats = report.noticed.get("repeat of an earlier event on the same item", 0)
+        if repeats > MANY_REMOVED * report.rows_in:
+            warnings.append(f"{repeats} of {report.rows_in} events repeat an item; evaluation drops them")
     return warnings
 
 
