@@ -43,15 +43,19 @@ class Measures:
 
 def measure(ranking: Ranking, facts: ItemFacts | None = None, ks: Sequence[int] = (10,)) -> Measures:
     """All metrics at every cut-off of `ks`; those beyond accuracy need `facts` about the items."""
-    per_query: dict[str, Values] = {"auc": auc(ranking)}
+    per_query: dict[str, Values] = {}
     totals: dict[str, float] = {}
     for k in ks:
-        per_query |= accuracy_at(ranking, k)
+        here = accuracy_at(ranking, k)
+        whole = {}
         if facts is not None:
             head = ranking.slates.head(k)
-            per_query |= {f"{name}@{k}": each for name, each in beyond_per_query(head, facts).items()}
-            totals |= {f"{name}@{k}": each for name, each in beyond_totals(head, facts).items()}
-    return Measures(per_query, {name: mean(each) for name, each in per_query.items()} | totals)
+            here |= {f"{name}@{k}": each for name, each in beyond_per_query(head, facts).items()}
+            whole = {f"{name}@{k}": each for name, each in beyond_totals(head, facts).items()}
+        per_query |= here
+        totals |= {name: mean(each) for name, each in here.items()} | whole
+    per_query["auc"] = auc(ranking)
+    return Measures(per_query, totals | {"auc": mean(per_query["auc"])})
 
 
 def mean(values: Array) -> float:

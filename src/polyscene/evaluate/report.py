@@ -1,0 +1,55 @@
+"""The result of an evaluation as a table in a terminal."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Result = Mapping[str, Any]
+"""What `jobs.evaluate` gives; its keys are those of ``polyscene evaluate --json``."""
+
+
+def terminal(result: Result, console: Console | None = None) -> None:
+    """Prints the figures of the model beside those of its baselines."""
+    names = [result["model"], *result["baselines"]]
+    table = Table(title=_headline(result), title_justify="left", header_style="bold")
+    for at, name in enumerate(["metric", *names]):
+        table.add_column(Text(name), justify="right" if at else "left", no_wrap=True)
+    for row in figures(result):
+        cells = [row["cells"][0]["value"] + "  " + row["cells"][0]["interval"]]
+        table.add_row(row["metric"], *cells, *(cell["value"] for cell in row["cells"][1:]))
+    (console or Console()).print(table)
+
+
+def answerers(result: Result) -> list[tuple[str, Result]]:
+    """The model and its baselines, each with metrics and intervals."""
+    return [(result["model"], result), *result["baselines"].items()]
+
+
+def figures(result: Result) -> list[dict[str, Any]]:
+    """A row per metric: its name and a cell (value, interval) per answerer, as texts."""
+
+    def cell(each: Result, metric: str) -> dict[str, str]:
+        ends: Sequence[float] | None = each["intervals"].get(metric)
+        between = f"[{number(ends[0])}, {number(ends[1])}]" if ends else ""
+        return {"value": number(each["metrics"][metric]), "interval": between}
+
+    return [
+        {"metric": metric, "cells": [cell(each, metric) for _, each in answerers(result)]}
+        for metric in result["metrics"]
+    ]
+
+
+def number(value: float) -> str:
+    """Four digits after the point, or a dash where there is no number."""
+    return "–" if math.isnan(value) else f"{value:.4f}"
+
+
+def _headline(result: Result) -> str:
+    return (
+        f"{result['model']} on {result['data']} ({result['split']['protocol']}, {result['on']}): "
+        f"{result['queries']:,} queries, {result['items']:,} items"
+    )

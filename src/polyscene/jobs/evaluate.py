@@ -1,0 +1,193 @@
+"""Evaluating a model or a whole scenario: split, fit, rank everything, compare, warn, report."""
+
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import msgspec
+
+from polyscene.core.config import find, to_json, with_settings
+from polyscene.core.contracts import Data, Progress, silent
+from polyscene.core.errors import ConfigError, DataError
+from polyscene.dataset.clean import EVALUATION
+from polyscene.dataset.encode import encode
+from polyscene.dataset.load import load_tables
+from polyscene.dataset.split import Protocol, Split, split
+from polyscene.evaluate.beyond import item_facts
+from polyscene.evaluate.charts import charts
+from polyscene.evaluate.intervals import Comparison, compare
+from polyscene.evaluate.page import html
+from polyscene.evaluate.warn import below_baselines, suspicious
+from polyscene.jobs.exam import Exam, Learner, Scene, Trial
+from polyscene.models.table import KINDS, MODELS
+from polyscene.scenario.file import load_scenario
+
+BASELINES = ("popular", "recent_popular", "covisit")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateRequest:
+    """What to evaluate and how.
+
+    `model` is a kind and `scenario` a file; exactly one is given. `settings` are ``key=value`` texts for
+    the model's config, `mapping` field -> column of the data. `fit_on`: ``all`` learns from the training
+    and validation parts (None means that on ``test``), ``train`` from the training part alone, with early
+    stopping on the validation part. `ks`: cut-offs, the first is the main one.
+    """
+
+    data: str
+    protocol: Protocol = "loo"
+    model: str | None = None
+    scenario: Path | None = None
+    settings: Mapping[str, str] = field(default_factory=dict)
+    mapping: Mapping[str, str] = field(default_factory=dict)
+    seed: int = 0
+    on: Literal["test", "valid"] = "test"
+    fit_on: Literal["all", "train"] | None = None
+    ks: tuple[int, ...] = (10, 50)
+    baselines: bool = True
+    html: Path | None = None
+
+
+def evaluate(request: EvaluateRequest, progress: Progress = silent) -> dict[str, Any]:
+    """The result as JSON data, in the form of ``polyscene evaluate --json``; writes the page when asked.
+
+    Raises:
+        ConfigError: No or two things to evaluate, an unknown kind or setting, cut-offs below 1, or a fit on
+            the part that is to be ranked.
+        DataError: The data can't be read or split so.
+    """
+    fit_on = _checked(request)
+    name, learner, config = _learner(request)
+    tables = load_tables(request.data, mapping=request.mapping, rules=EVALUATION)
+    encoded = encode(tables, only_touched=True)
+    parts = split(encoded.data, request.protocol, seed=request.seed, ids=encoded)
+    exam = _exam(request, parts, fit_on, progress)
+    _check_needs(name, exam.data)
+    ours = exam.sit(name, learner)
+    peak_mb = _peak_mb()
+    beside = [
+        exam.sit(kind, cast("Learner", find(KINDS, kind, "baseline")()))
+        for kind in _baselines(request, exam.data)
+    ]
+    gaps = {each.name: _gaps(ours, each, request) for each in beside}
+    result = {
+        "data": tables.name,
+        "users": len(encoded.data.users),
+        "items": encoded.data.size,
+        "events": len(encoded.data.histories["item"]),
+        "split": {"protocol": request.protocol, "digest": parts.digest},
+        "model": name,
+        "config": config,
+        **ours.figures(),
+        "peak_mb": peak_mb,
+        "queries": len(exam.holdout.queries),
+        "on": request.on,
+        "fit_on": fit_on,
+        "seed": request.seed,
+        "baselines": {each.name: each.figures() for each in beside},
+        "comparison": {other: {m: asdict(gap) for m, gap in each.items()} for other, each in gaps.items()},
+        "warnings": _warnings(ours, beside, gaps, exam),
+    }
+    if request.html is not None:
+        _write_page(request.html, result, [ours, *beside], exam)
+    return result
+
+
+def _checked(request: EvaluateRequest) -> Literal["all", "train"]:
+    if not request.ks or min(request.ks) < 1:
+        raise ConfigError(f"evaluate: cut-offs are {list(request.ks)}; give at least one, none below 1")
+    if request.on == "valid" and request.fit_on == "all":
+        raise ConfigError(
+            "evaluate: --on valid with --fit-on all would learn from what it is asked; use --fit-on train"
+        )
+    return request.fit_on or ("all" if request.on == "test" else "train")
+
+
+def _learner(request: EvaluateRequest) -> tuple[str, Learner, dict[str, Any]]:
+    """The name, the thing to fit and its config as JSON data."""
+    if (request.model is None) == (request.scenario is None):
+        raise ConfigError("evaluate: give either a model (--model KIND) or a scenario (--scenario FILE)")
+    if request.scenario is not None:
+        if request.settings:
+            raise ConfigError("evaluate: --set changes a model; change the scenario's file instead")
+        scenario = load_scenario(request.scenario)
+        return scenario.scenario, Scene(scenario), msgspec.to_builtins(scenario)
+    kind = str(request.model)
+    config = with_settings(find(KINDS, kind, "--model")(), request.settings, f"--model {kind}")
+    return kind, cast("Learner", config), to_json(config)
+
+
+def _exam(request: EvaluateRequest, parts: Split, fit_on: str, progress: Progress) -> Exam:
+    data = parts.fit_all if fit_on == "all" else parts.train
+    holdout = parts.test if request.on == "test" else parts.valid
+    if not len(holdout.queries):
+        raise DataError(f"evaluate: the {request.on} part of protocol {request.protocol!r} is empty")
+    stop_early = fit_on == "train" and len(parts.valid.queries) > 0
+    return Exam(
+        data,
+        holdout,
+        item_facts(data, holdout.queries),
+        request.ks,
+        request.seed,
+        parts.valid if stop_early else None,
+        progress,
+    )
+
+
+def _check_needs(name: str, data: Data) -> None:
+    if name in MODELS and "clock" in MODELS[name].needs and not data.clock:
+        raise DataError(f"evaluate: model {name!r} needs timestamps; this data has an order and no clock")
+
+
+def _baselines(request: EvaluateRequest, data: Data) -> list[str]:
+    """The baselines that this data allows, without the model itself."""
+    return [
+        kind
+        for kind in BASELINES
+        if request.baselines and kind != request.model and (data.clock or "clock" not in MODELS[kind].needs)
+    ]
+
+
+def _gaps(ours: Trial, theirs: Trial, request: EvaluateRequest) -> dict[str, Comparison]:
+    """Paired comparisons of the main metrics."""
+    names = (f"ndcg@{request.ks[0]}", f"hr@{request.ks[0]}", f"recall@{request.ks[0]}")
+    return {
+        name: compare(ours.measures.per_query[name], theirs.measures.per_query[name], seed=request.seed)
+        for name in names
+    }
+
+
+def _warnings(
+    ours: Trial, beside: Sequence[Trial], gaps: Mapping[str, Mapping[str, Comparison]], exam: Exam
+) -> list[str]:
+    metric = f"ndcg@{exam.ks[0]}"
+    value = ours.measures.totals[metric]
+    theirs = {each.name: each.measures.totals[metric] for each in beside}
+    return [
+        *ours.warnings,
+        *below_baselines(
+            ours.name, metric, value, theirs, {name: each[metric] for name, each in gaps.items()}
+        ),
+        *suspicious(metric, value, ours.ranking, exam.facts.touched),
+    ]
+
+
+def _write_page(path: Path, result: Mapping[str, Any], trials: Sequence[Trial], exam: Exam) -> None:
+    k = exam.ks[0]
+    lengths = exam.holdout.queries.history.lengths
+    series = {
+        each.name: charts(each.ranking, exam.facts, each.measures.per_query[f"ndcg@{k}"], lengths, k)
+        for each in trials
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(html(result, series, f"ndcg@{k}"), encoding="utf-8")
+
+
+def _peak_mb() -> float:
+    """Most memory this process ever held; macOS counts bytes, Linux kilobytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024

@@ -1,0 +1,138 @@
+"""One exam for all: fits an answerer, ranks the held-out items, measures; equal terms for everyone."""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+
+from polyscene.core.contracts import Data, Effect, Part, Progress, Run, Stage, StillView
+from polyscene.core.queries import Queries
+from polyscene.core.slates import Slates
+from polyscene.dataset.split import Holdout
+from polyscene.evaluate.beyond import ItemFacts
+from polyscene.evaluate.intervals import intervals
+from polyscene.evaluate.metrics import Measures, accuracy_at, measure
+from polyscene.evaluate.ranking import Ranking, rank
+from polyscene.scenario.file import Scenario
+from polyscene.scenario.run import Pipeline
+
+VALIDATED = 1_000
+"""Most queries that early stopping asks; their standard error is small against the gain of an epoch."""
+
+
+class Learner(Protocol):
+    """What can be examined: a model's config, or a `Scene`."""
+
+    def fit(self, data: Data, run: Run) -> Stage:
+        """The stage that will answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A whole scenario, asked as its clients ask it."""
+
+    scenario: Scenario
+
+    def fit(self, data: Data, run: Run) -> "AskedScene":
+        """Its pipeline, with the scenario's own view of every query before it."""
+        return AskedScene(self.scenario, self.scenario.fit(data, run), data)
+
+
+@dataclass(frozen=True, slots=True)
+class AskedScene:
+    """Answers by the scenario's rules; a held-out item that these forbid is simply not reached."""
+
+    scenario: Scenario
+    pipeline: Pipeline
+    data: Data
+    effect: ClassVar[frozenset[Effect]] = frozenset({Effect.ADDS})
+
+    def __call__(self, queries: Queries, slates: Slates) -> Slates:
+        """The slates that would be served."""
+        return self.pipeline(self.scenario.adapt(queries, self.data.catalogue, self.data.actions), slates)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One answerer, fitted and measured; `intervals` hold 95 % of the bootstrap."""
+
+    name: str
+    ranking: Ranking
+    measures: Measures
+    intervals: Mapping[str, tuple[float, float]]
+    fit_seconds: float
+    fit_cpu_seconds: float
+    score_seconds: float
+    warnings: tuple[str, ...]
+
+    def figures(self) -> dict[str, Any]:
+        """The measured part of a result, as JSON data."""
+        return {
+            "metrics": dict(self.measures.totals),
+            "intervals": {name: list(ends) for name, ends in self.intervals.items()},
+            "fit_seconds": self.fit_seconds,
+            "fit_cpu_seconds": self.fit_cpu_seconds,
+            "score_seconds": self.score_seconds,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Exam:
+    """What everyone is given: data to learn from, queries, facts about the items, cut-offs and seed.
+
+    `valid`: what early stopping may ask; None trains all epochs.
+    """
+
+    data: Data
+    holdout: Holdout
+    facts: ItemFacts
+    ks: tuple[int, ...]
+    seed: int
+    valid: Holdout | None
+    progress: Progress
+
+    def sit(self, name: str, learner: Learner) -> Trial:
+        """Fits the learner and ranks every held-out item."""
+        run = Run(
+            seed=self.seed,
+            view=StillView(self.data.catalogue),
+            progress=self.progress,
+            validate=None if self.valid is None else _validation(self.valid),
+        )
+        wall, cpu = time.perf_counter(), _cpu_seconds()
+        stage = learner.fit(self.data, run)
+        fit_seconds, fit_cpu_seconds = time.perf_counter() - wall, _cpu_seconds() - cpu
+        wall = time.perf_counter()
+        ranking = rank(stage, self.holdout, k=max(self.ks), progress=self.progress)
+        score_seconds = time.perf_counter() - wall
+        measures = measure(ranking, self.facts, self.ks)
+        return Trial(
+            name=name,
+            ranking=ranking,
+            measures=measures,
+            intervals=intervals(measures.per_query, seed=self.seed),
+            fit_seconds=fit_seconds,
+            fit_cpu_seconds=fit_cpu_seconds,
+            score_seconds=score_seconds,
+            warnings=tuple(f"{name}: {line}" for line in run.warnings),
+        )
+
+
+def _validation(valid: Holdout) -> Callable[[Part], float]:
+    """Gives the mean ndcg@10 of a part over an even sample of the validation queries."""
+    rows = np.unique(np.linspace(0, len(valid.queries) - 1, VALIDATED).astype(np.int64))
+    sample = Holdout(valid.queries.take(rows), valid.targets.take(rows), valid.values.take(rows))
+
+    def validate(part: Part) -> float:
+        return float(accuracy_at(rank(part, sample, k=10), 10)["ndcg@10"].mean())
+
+    return validate
+
+
+def _cpu_seconds() -> float:
+    """CPU seconds of this process and of the helpers it has waited for."""
+    return float(sum(os.times()[:4]))
