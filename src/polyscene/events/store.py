@@ -141,7 +141,7 @@ def recover(connection: sqlite3.Connection, path: Path, *, unclean: bool) -> Rec
         StoreError: It is damaged.
     """
     began = time.perf_counter()
-    faults = [fault for (fault,) in connection.execute("PRAGMA quick_check(3)")]
+    faults = [" ".join(fault.split()) for (fault,) in connection.execute("PRAGMA quick_check(3)")]
     if faults != ["ok"]:
         raise sqlite3.DatabaseError("; ".join(faults))
     return Recovery(unclean, last_position(connection), time.perf_counter() - began)
