@@ -139,9 +139,9 @@ class CodeMap:
         new = [item_id for item_id in dict.fromkeys(ids) if self.code(item_id) < 0]
         if new and self._size is not None:
             raise InputError("code map: a prefix can't grow; grow the map it was taken from")
-        wrong = next((item_id for item_id in new if not isinstance(item_id, str) or not item_id), None)
-        if wrong is not None:
-            raise DataError(f"code map: got the id {wrong!r}, expected a text that is not empty")
+        wrong = [item_id for item_id in new if not isinstance(item_id, str) or not item_id]
+        if wrong:
+            raise DataError(f"code map: got the id {wrong[0]!r}, expected a text that is not empty")
         start = len(self._ids)
         self._ids.extend(new)  # before the codes: a reader that finds a code finds its id too
         self._code_of.update(zip(new, range(start, start + len(new)), strict=True))

@@ -37,6 +37,8 @@ def save_sequences(folder: Path, table: RaggedTable) -> None:
     Raises:
         InputError: A column name can't be a file name, or a column is no plain number type.
     """
+    for name, values in table.columns.items():
+        _check(name, values)
     beside = folder.with_name(folder.name + ".new")
     shutil.rmtree(beside, ignore_errors=True)
     beside.mkdir(parents=True)
@@ -75,11 +77,14 @@ def open_sequences(folder: Path, *, verify: bool = False) -> RaggedTable:
     return RaggedTable(offsets, columns)
 
 
-def _write(folder: Path, name: str, values: Array) -> ColumnHeader:
+def _check(name: str, values: Array) -> None:
     if not name.isidentifier():
         raise InputError(f"sequences: {name!r} can't name a column; use letters, digits and underscores")
     if values.dtype.kind not in "biuf":
         raise InputError(f"sequences: column {name!r} is {values.dtype}, expected numbers")
+
+
+def _write(folder: Path, name: str, values: Array) -> ColumnHeader:
     little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
     with (folder / f"{name}.bin").open("wb") as file:
         file.write(little.data)
