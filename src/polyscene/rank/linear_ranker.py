@@ -50,14 +50,15 @@ class LinearRanker(Config, frozen=True, kw_only=True, tag="linear_ranker"):
         )
         facts = Facts(sources, popularity, data.catalogue)
         values_NF, labels, offsets = self._training(data.examples, facts, run.rng())
-        mean, spread = values_NF.mean(0), values_NF.std(0)
-        spread[spread < 1e-6] = 1
         if not len(labels):
             run.warnings.append(
-                "linear_ranker: no candidate was what came next; it orders by its sources alone"
+                "linear_ranker: no candidate was what came next; it follows its sources alone"
             )
+            mean, spread = np.zeros(values_NF.shape[1]), np.ones(values_NF.shape[1])
             weights = np.array([name.startswith("place:") for name in names(sources)], np.float64)
         else:
+            mean, spread = values_NF.mean(0), values_NF.std(0)
+            spread = np.where(spread < 1e-6, 1, spread)
             weights = _fit((values_NF - mean) / spread, labels, offsets, self.l2, self.epochs)
         model = Model(sources, popularity, mean.astype(np.float32), (weights / spread).astype(np.float32))
         return LinearRankerPart(model, view)
