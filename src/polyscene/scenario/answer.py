@@ -56,6 +56,7 @@ def recommend(
     *,
     at: int,
     skip: Collection[str] | None = None,
+    trace: bool = True,
 ) -> Answered:
     """The answer to one ask.
 
@@ -66,6 +67,7 @@ def recommend(
         at: UTC ms; the only clock that stages see.
         skip: The logged mask of a replay: exactly that is left out. None: optional steps may be left
             out to keep the scenario's budget.
+        trace: Also tell what happened to every candidate; without it the answer is the same and quicker.
 
     Raises:
         NotFoundError: No such scenario, or it has no bundle yet.
@@ -76,7 +78,7 @@ def recommend(
             f"recommend: scenario {ask.scenario!r} is not served{nearest(ask.scenario, served)}"
         )
     ask = msgspec.structs.replace(ask, request_id=ask.request_id or uuid4().hex)
-    plate = _Plate(ask, sight, at, skip, wanted=ask.k or served[ask.scenario].scenario.slate)
+    plate = _Plate(ask, sight, at, skip, trace, wanted=ask.k or served[ask.scenario].scenario.slate)
     name: str | None = ask.scenario
     tried: set[str] = set()
     while name is not None and name in served and name not in tried and len(plate.shown) < plate.wanted:
@@ -96,6 +98,7 @@ class _Plate:
     sight: Sight
     at: int
     skip: Collection[str] | None
+    trace: bool
     wanted: int
     shown: list[Shown] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -118,7 +121,7 @@ class _Plate:
             return
         mask = [each.removeprefix(f"{name}/") for each in self.skip or () if each.startswith(f"{name}/")]
         try:
-            result = run(here.pipeline, queries, skip=mask, budget=self.skip is None, keep=True)
+            result = run(here.pipeline, queries, skip=mask, budget=self.skip is None, keep=self.trace)
             because = _because(here.pipeline, queries, result.slates)
         except FAILURES as problem:
             self._failed(name, str(problem))
@@ -154,7 +157,8 @@ class _Plate:
         self.notes += [
             f"{name}/{each.name}: {each.skipped}" for each in result.watch.records.values() if each.skipped
         ]
-        self.traces.append(trace_of(here.pipeline, queries, result, ids))
+        if self.trace:
+            self.traces.append(trace_of(here.pipeline, queries, result, ids))
 
     def _failed(self, name: str, reason: str) -> None:
         self.skipped.append(name)

@@ -58,6 +58,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """The stages, each as a step."""
         return tuple(step_of(stage) for stage in self.stages)
 
+    def stage_names(self) -> list[str]:
+        """What its sources and stages are called, in the order they work."""
+        return [step.called for step in _flat(self.steps) if kind_of(step.stage) != "union"]
+
     @property
     def signals(self) -> Signals:
         """Which actions speak for and against an item."""
