@@ -57,6 +57,8 @@ def test_an_empty_log_answers_everything(log):
     assert log.user_tail("u", 5) == []
     assert log.user_items("u").tolist() == []
     assert log.item_ids() == log.user_ids() == log.kind_names() == []
+    assert log.item_puts() == []
+    assert log.newest_time() is None
     assert log.exposure("r") is None
     assert log.exposures() == []
     log.flush()
@@ -138,6 +140,14 @@ def test_columns_are_the_interactions_up_to_a_position(log):
         "int64",
         "float32",
     ]
+
+
+def test_item_puts_come_alone_and_the_newest_time_is_that_of_events(log):
+    put, patch = ItemPut(id="i", time=9_000), ItemPut(id="i", time=1, patch=True, attributes={"a": None})
+    log.append([put, event(7), UserPut(id="u", time=9_000), patch, event(2)])
+    assert log.item_puts() == [(1, put), (4, patch)]
+    assert log.item_puts(until=3) == [(1, put)]
+    assert log.newest_time() == 1_007
 
 
 def test_a_tail_is_by_time_then_arrival_and_sees_only_what_was_there(log):
@@ -278,7 +288,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_the_file_and_the_lists_always_agree(steps, tmp_path_factory):
     folder = tmp_path_factory.mktemp("twin")
@@ -312,5 +322,7 @@ def everything(log):
         ],
         "tails": [log.user_tail(user, 2, until=6) for user in "abc"],
         "items": [log.user_items(user).tolist() for user in "abc"],
+        "puts": [log.item_puts(), log.item_puts(until=3)],
+        "newest": log.newest_time(),
         "exposures": [log.exposures(), log.exposures("a"), log.exposure("b")],
     }

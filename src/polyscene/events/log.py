@@ -107,6 +107,10 @@ class LogReader(Protocol):
         """All interactions with a position up to and including `until` (None: all)."""
         ...
 
+    def newest_time(self) -> int | None:
+        """The latest time (UTC ms) that any event says it happened; None without events."""
+        ...
+
     def item_puts(self, until: int | None = None) -> list[tuple[int, ItemPut]]:
         """All item puts with a position up to and including `until`, by position."""
         ...

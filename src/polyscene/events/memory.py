@@ -125,6 +125,10 @@ class MemoryLog:
             np.array([event.value for _, event in pairs], np.float32),
         )
 
+    def newest_time(self) -> int | None:
+        """The latest time of any event."""
+        return max((event.time for event in self._events.values()), default=None)
+
     def item_puts(self, until: int | None = None) -> list[tuple[int, ItemPut]]:
         """All item puts with a position up to and including `until`, by position."""
         last = self._position if until is None else until

@@ -123,6 +123,12 @@ class SqliteReader:
             table = np.fromiter(rows, _COLUMN_TYPES)
         return Columns(**{name: np.ascontiguousarray(table[name]) for name in _COLUMN_TYPES.names or ()})
 
+    def newest_time(self) -> int | None:
+        """The latest time of any event."""
+        with self._reading("newest_time") as connection:
+            (newest,) = connection.execute("SELECT max(time) FROM events").fetchone()
+            return None if newest is None else int(newest)
+
     def item_puts(self, until: int | None = None) -> list[tuple[int, ItemPut]]:
         """All item puts with a position up to and including `until`, by position."""
         with self._reading("item_puts") as connection:
