@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from polyscene.core.arrays import Array, Codes, Ragged, Times, offsets_of
-from polyscene.core.catalogue import Catalogue, Column
+from polyscene.core.catalogue import Catalogue, Column, ColumnType
 from polyscene.dataset.codemap import CodeMap
 from polyscene.dataset.live import NEVER, LiveCatalogue
 from polyscene.dataset.schema import attribute_type
@@ -29,12 +29,13 @@ def build_catalogue(frame: pl.DataFrame | None, codes: CodeMap, *, put_at: Times
     columns: dict[str, Column] = {}
     if frame is not None:
         frame = frame.unique("item", keep="last", maintain_order=True)
+        types = {name: attribute_type(frame[name]) for name in frame.columns if name not in _FIELDS}
         rows = codes.codes(frame["item"])
         frame, rows = frame.filter(pl.Series(rows >= 0)), rows[rows >= 0]
         if "time" in frame.columns:
             put_at[rows] = np.minimum(put_at[rows], frame["time"].fill_null(NEVER).to_numpy())
         kinds, kind_names = _kinds(frame, rows, size)
-        columns = {name: _column(frame[name], rows, size) for name in frame.columns if name not in _FIELDS}
+        columns = {name: _column(frame[name], kind, rows, size) for name, kind in types.items()}
     return Catalogue(np.where(put_at == NEVER, 0, put_at), np.ones(size, bool), kinds, kind_names, columns)
 
 
@@ -63,8 +64,7 @@ def _kinds(frame: pl.DataFrame, rows: Codes, size: int) -> tuple[Array, tuple[st
     return kinds, names
 
 
-def _column(values: pl.Series, rows: Codes, size: int) -> Column:
-    kind = attribute_type(values)
+def _column(values: pl.Series, kind: ColumnType, rows: Codes, size: int) -> Column:
     if kind == "tags":
         return _tags(values, rows, size)
     if kind == "number":
