@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -13,14 +14,14 @@ Result = Mapping[str, Any]
 
 
 def terminal(result: Result, console: Console | None = None) -> None:
-    """Prints the figures of the model beside those of its baselines."""
+    """Prints the figures of the model beside those of its baselines; ± is half of a 95 % interval."""
     names = [result["model"], *result["baselines"]]
-    table = Table(title=_headline(result), title_justify="left", header_style="bold")
+    table = Table(title=Text(_headline(result)), title_justify="left", header_style="bold", box=SIMPLE_HEAD)
     for at, name in enumerate(["metric", *names]):
         table.add_column(Text(name), justify="right" if at else "left", no_wrap=True)
     for row in figures(result):
-        cells = [row["cells"][0]["value"] + "  " + row["cells"][0]["interval"]]
-        table.add_row(row["metric"], *cells, *(cell["value"] for cell in row["cells"][1:]))
+        ours, *theirs = row["cells"]
+        table.add_row(row["metric"], ours["value"] + ours["spread"], *(cell["value"] for cell in theirs))
     (console or Console()).print(table)
 
 
@@ -30,12 +31,13 @@ def answerers(result: Result) -> list[tuple[str, Result]]:
 
 
 def figures(result: Result) -> list[dict[str, Any]]:
-    """A row per metric: its name and a cell (value, interval) per answerer, as texts."""
+    """A row per metric: its name and a cell (value, interval, spread) per answerer, as texts."""
 
     def cell(each: Result, metric: str) -> dict[str, str]:
         ends: Sequence[float] | None = each["intervals"].get(metric)
         between = f"[{number(ends[0])}, {number(ends[1])}]" if ends else ""
-        return {"value": number(each["metrics"][metric]), "interval": between}
+        spread = f" ± {number((ends[1] - ends[0]) / 2)}" if ends else ""
+        return {"value": number(each["metrics"][metric]), "interval": between, "spread": spread}
 
     return [
         {"metric": metric, "cells": [cell(each, metric) for _, each in answerers(result)]}

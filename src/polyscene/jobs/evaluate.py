@@ -13,7 +13,6 @@ from polyscene.core.config import find, to_json, with_settings
 from polyscene.core.contracts import Data, Progress, silent
 from polyscene.core.errors import ConfigError, DataError
 from polyscene.dataset.clean import EVALUATION
-from polyscene.dataset.clean import EVALUATION
 from polyscene.dataset.encode import encode
 from polyscene.dataset.load import load_tables
 from polyscene.dataset.split import Protocol, Split, split
