@@ -74,15 +74,15 @@ def strong_generalisation(histories: RaggedTable, keys: Seeds) -> Parts:
     """Some users are never learned from: 80 % of their rows are given, drawn by chance, the rest is asked.
 
     Source: Liang et al. (2018), Variational autoencoders for collaborative filtering; ours draws 10 % of
-    the users (at most 10,000) for validation and as many for the test.
+    the users with two rows or more (at most 10,000) for validation and as many for the test.
     """
-    held = min(MAX_HELD_OUT, int(len(histories) * HELD_OUT_SHARE))
-    place = np.empty(len(histories), np.int64)
-    place[np.argsort(uniform(keys, np.zeros(len(keys), np.int64)), kind="stable")] = np.arange(
-        len(histories)
+    able = np.flatnonzero(histories.lengths >= 2)
+    held = min(MAX_HELD_OUT, int(len(able) * HELD_OUT_SHARE))
+    drawn = able[np.argsort(uniform(keys[able], np.zeros(len(able), np.int64)), kind="stable")]
+    tester, validator = (
+        np.repeat(np.isin(np.arange(len(histories)), some), histories.lengths)
+        for some in (drawn[:held], drawn[held : 2 * held])
     )
-    role = np.repeat(place, histories.lengths)
-    tester, validator = role < held, (role >= held) & (role < 2 * held)
     given = np.maximum(1, np.floor(histories.lengths * FOLD_IN_SHARE)).astype(np.int64)
     shown = _shuffled_place(histories, keys) < np.repeat(given, histories.lengths)
     end = _end(histories)
