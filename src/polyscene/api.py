@@ -4,6 +4,7 @@ What `train` makes is a workspace in a folder, so what `Recommender.save` writes
 and evaluated by every command.
 """
 
+import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -12,14 +13,13 @@ from typing import Any, Self
 
 from polyscene.core.contracts import silent
 from polyscene.core.errors import InputError
-from polyscene.dataset.frames import tables_from_frames
+from polyscene.dataset.load import tables_from_frames
 from polyscene.jobs.engine import Engine
 from polyscene.jobs.ingest import append_tables
 from polyscene.jobs.train import TrainRequest
 from polyscene.jobs.train import train as train_job
 from polyscene.jobs.workspace import Workspace
 from polyscene.scenario.ask import Answer, Ask, HistoryEvent
-from polyscene.scenario.file import write_scenario
 
 SCENARIO = "main"
 
@@ -104,13 +104,17 @@ def train(
     space = Workspace.create(Path(temporary.name))
     for starter in (space.root / "scenarios").iterdir():
         starter.unlink()
-    write_scenario(
-        space.root / "scenarios" / f"{SCENARIO}.toml", SCENARIO, [{"kind": model, **settings}]
-    )
+    (space.root / "scenarios" / f"{SCENARIO}.toml").write_text(_recipe(model, settings), encoding="utf-8")
     with space.log() as log:
         append_tables(log, tables, silent)
     train_job(space, TrainRequest(holdout=False), silent)
     return Recommender(space.root, temporary)
+
+
+def _recipe(model: str, settings: Mapping[str, Any]) -> str:
+    """A scenario file of one stage. JSON's texts, numbers, truths and lists of them are TOML too."""
+    lines = [f"{name} = {json.dumps(value)}" for name, value in {"kind": model, **settings}.items()]
+    return f'scenario = "{SCENARIO}"\n\n[[stages]]\n' + "\n".join(lines) + "\n"
 
 
 def load(folder: str | Path) -> Recommender:

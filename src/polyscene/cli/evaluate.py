@@ -12,7 +12,9 @@ from polyscene.cli.options import JsonOption, MapOption, QuietOption, SetOption,
 def evaluate(
     data: Annotated[str, typer.Option("--data", help="A known data set, a folder or a file.")],
     model: Annotated[str | None, typer.Option("--model", help="A kind; see `polyscene models`.")] = None,
-    scenario: Annotated[Path | None, typer.Option("--scenario", help="A scenario file instead of a model.")] = None,
+    scenario: Annotated[
+        Path | None, typer.Option("--scenario", help="A scenario file instead of a model.")
+    ] = None,
     protocol: Annotated[
         Literal["loo", "time", "strong", "random"], typer.Option(help="How the data is split.")
     ] = "loo",
@@ -22,9 +24,13 @@ def evaluate(
     on: Annotated[Literal["test", "valid"], typer.Option("--on", help="Which part is ranked.")] = "test",
     fit_on: Annotated[
         Literal["all", "train"] | None,
-        typer.Option("--fit-on", help="all (default on test): training and validation part; train: no refit."),
+        typer.Option(
+            "--fit-on", help="all (default on test): training and validation part; train: no refit."
+        ),
     ] = None,
-    baselines: Annotated[bool, typer.Option(help="Fit popular, recent-popular and transitions beside.")] = True,
+    baselines: Annotated[
+        bool, typer.Option(help="Fit popular, recent-popular and transitions beside.")
+    ] = True,
     html: Annotated[Path | None, typer.Option("--html", help="Write a report with plots here.")] = None,
     json: JsonOption = False,
     quiet: QuietOption = False,

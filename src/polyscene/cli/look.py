@@ -40,7 +40,7 @@ def scenarios(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption =
             "shows": scenario.kind,
             "slate": scenario.slate,
             "fallback": scenario.fallback,
-            "stages": scenario.stage_names(),
+            "stages": [step.called for step in scenario.steps],
             "bundle": shelf.current(name),
         }
         for name, scenario in sorted(space.scenarios().items())
@@ -50,10 +50,10 @@ def scenarios(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption =
         return
     show.table(
         "",
-        ("scenario", "shows", "slate", "stages", "fallback", "bundle"),
+        ("scenario", "shows", "slate", "fallback", "stages", "bundle"),
         [
-            (r["scenario"], r["shows"], r["slate"], " → ".join(r["stages"]), r["fallback"], r["bundle"])
-            for r in rows
+            tuple(" → ".join(cell) if isinstance(cell, list) else cell for cell in row.values())
+            for row in rows
         ],
     )
 

@@ -10,9 +10,12 @@ from polyscene.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 
 def recommend(
     scenario: Annotated[str, typer.Argument(help="Name of the scenario.")] = "home",
-    user: Annotated[str | None, typer.Option(help="Id of the user; nobody in particular without one.")] = None,
+    user: Annotated[
+        str | None, typer.Option(help="Id of the user; nobody in particular without one.")
+    ] = None,
     history: Annotated[
-        list[str] | None, typer.Option("--history", help="Item id, oldest first; stands in for the user's own.")
+        list[str] | None,
+        typer.Option("--history", help="Item id, oldest first; stands in for the user's own."),
     ] = None,
     anchor: Annotated[
         list[str] | None, typer.Option("--anchor", help="Item id on the page or in the cart. Repeatable.")
@@ -51,7 +54,14 @@ def recommend(
         f"{answer.scenario}  request {answer.request_id}  bundle {answer.bundle}",
         ("", "item", "title", "score", "sources", "because"),
         [
-            (place.position + 1, place.id, titles[place.id], place.score, " ".join(place.sources), place.because)
+            (
+                place.position + 1,
+                place.id,
+                titles[place.id],
+                place.score,
+                " ".join(place.sources),
+                place.because,
+            )
             for place in answer.items
         ],
     )

@@ -78,7 +78,12 @@ def train(
         "",
         ("scenario", "bundle", "fit s", "hr@10", "ndcg@10", "coverage@10"),
         [
-            (r.scenario, r.bundle, r.fit_seconds, *(r.metrics.get(m) for m in ("hr@10", "ndcg@10", "coverage@10")))
+            (
+                r.scenario,
+                r.bundle,
+                r.fit_seconds,
+                *(r.metrics.get(m) for m in ("hr@10", "ndcg@10", "coverage@10")),
+            )
             for r in reports
         ],
     )

@@ -1,1 +1,1 @@
-"""What the command line, the service and the Python API all call: ingest, fit, evaluate, recommend, replay."""
+"""What the command line, the service and Python callers share: ingest, fit, evaluate, answer, replay."""

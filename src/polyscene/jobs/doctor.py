@@ -16,7 +16,17 @@ from polyscene.jobs.workspace import Workspace
 
 Verdict = Literal["ok", "warn", "fail"]
 LOW_DISK = 1 << 30
-LIBRARIES = ("torch", "numpy", "scipy", "polars", "implicit", "faiss-cpu", "safetensors", "starlette", "uvicorn")
+LIBRARIES = (
+    "torch",
+    "numpy",
+    "scipy",
+    "polars",
+    "implicit",
+    "faiss-cpu",
+    "safetensors",
+    "starlette",
+    "uvicorn",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +70,9 @@ def _guarded(
 def _environment() -> Iterator[Finding]:
     python = platform.python_version()
     good = sys.version_info >= (3, 11)
-    yield Finding("ok" if good else "fail", "python", python if good else f"{python}; 3.11 or newer is needed")
+    yield Finding(
+        "ok" if good else "fail", "python", python if good else f"{python}; 3.11 or newer is needed"
+    )
     yield Finding("ok", "polyscene", polyscene.__version__)
     for name in LIBRARIES:
         try:
@@ -78,12 +90,17 @@ def _disk(space: Workspace) -> Iterator[Finding]:
 
 def _log(space: Workspace) -> Iterator[Finding]:
     with space.log() as log:
-        position, newest = log.position, log.newest_time()
+        position = log.position
+        newest = log.newest_time()
         facts = f"{position:,} records, {len(log.user_ids()):,} users, {len(log.item_ids()):,} items"
-    yield Finding("ok" if position else "warn", "log", facts if position else "empty; run `polyscene ingest`")
+    yield Finding(
+        "ok" if position else "warn", "log", facts if position else "empty; run `polyscene ingest`"
+    )
     now = SystemClock().now()
     if newest is not None and newest > now:
-        yield Finding("warn", "clock", f"newest event is from {show_time(newest)}, later than now; set the clock")
+        yield Finding(
+            "warn", "clock", f"newest event is from {show_time(newest)}, later than now; set the clock"
+        )
     else:
         yield Finding("ok", "clock", show_time(now))
 

@@ -11,7 +11,7 @@ from polyscene.core.contracts import Progress, bars
 from polyscene.core.seeds import mix, seed_of
 from polyscene.dataset.load import load_tables
 from polyscene.dataset.tables import TableReport, Tables
-from polyscene.events.event import ItemPut, UserPut, Value
+from polyscene.events.event import ItemPut, Posted, UserPut, Value
 from polyscene.events.log import Bulk, EventLog
 from polyscene.jobs.workspace import Workspace
 
@@ -35,7 +35,11 @@ class IngestReport:
         """The report as lines of a table: what, how many."""
         for name, table in self.tables.items():
             yield f"{name}: rows read", table.rows_in
-            for verb, counts in (("removed", table.removed), ("mended", table.changed), ("odd", table.noticed)):
+            for verb, counts in (
+                ("removed", table.removed),
+                ("mended", table.changed),
+                ("odd", table.noticed),
+            ):
                 for reason, count in counts.items():
                     yield f"{name}: {verb}, {reason}", count
         yield "log: added", self.accepted
@@ -78,7 +82,7 @@ def append_tables(log: EventLog, tables: Tables, progress: Progress) -> tuple[in
     events = tables.events
     keys = content_keys(events)
     start = int(events["time"].min() or 0)  # type: ignore[arg-type]
-    puts = [*_item_puts(tables, start), *_user_puts(tables, start)]
+    puts: list[Posted] = [*_item_puts(tables, start), *_user_puts(tables, start)]
     steps = [("puts", at) for at in range(0, len(puts), PUTS)]
     steps += [("events", at) for at in range(0, len(events), CHUNK)]
     with bars(progress, "ingest", steps, len(steps)) as walk:

@@ -1,0 +1,150 @@
+"""Fitting scenarios from the log: split off a holdout, fit, measure, save, promote."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import sha256
+
+import msgspec
+import numpy as np
+
+from polyscene.artifacts.bundle import Facts
+from polyscene.core.clock import SystemClock
+from polyscene.core.contracts import Data, Progress, Run, StillView
+from polyscene.core.errors import InputError, nearest
+from polyscene.dataset.split import Holdout, split
+from polyscene.dataset.world import World
+from polyscene.evaluate.beyond import item_facts
+from polyscene.evaluate.metrics import measure
+from polyscene.evaluate.ranking import rank
+from polyscene.jobs.exam import AskedScene
+from polyscene.jobs.workspace import Workspace
+from polyscene.observe.timing import Stopwatch
+from polyscene.scenario.file import Scenario, chain
+
+LEAST_USERS = 50
+"""Below so many held-out events a figure says nothing, so the fit takes everything."""
+KS = (10, 50)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainRequest:
+    """What to fit. `names` empty: every scenario file. `budget_s`, `seed` None: the workspace's."""
+
+    names: Sequence[str] = ()
+    holdout: bool = True
+    budget_s: float | None = None
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainReport:
+    """One fitted scenario; `metrics` is empty where nothing was held out."""
+
+    scenario: str
+    bundle: str
+    fit_seconds: float
+    fit_cpu_seconds: float
+    metrics: Mapping[str, float]
+    warnings: tuple[str, ...]
+
+
+def train(workspace: Workspace, request: TrainRequest, progress: Progress) -> list[TrainReport]:
+    """Fits scenarios from the live log, saves each as a bundle and promotes it.
+
+    With a holdout each user's last event is kept out of the fit and ranked among all items afterwards;
+    the figures go into the manifest (docs/adr/0008).
+
+    Raises:
+        InputError: A name is no scenario.
+        DataError: The log has no events.
+    """
+    scenarios = workspace.scenarios()
+    for name in request.names:
+        if name not in scenarios:
+            raise InputError(f"train: no scenario {name!r}{nearest(name, scenarios)}")
+    names = _with_fallbacks(request.names, scenarios) if request.names else sorted(scenarios)
+    with workspace.log() as log:
+        world = World.open(log)
+        data, position = world.data(), world.position
+    job = _Job(workspace, data, request.holdout, _run(workspace, request, data, progress), position)
+    return [job.fit(scenarios[name]) for name in names]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """What all fits of one call share."""
+
+    workspace: Workspace
+    data: Data
+    holdout: bool
+    run: Run
+    log_position: int
+
+    def fit(self, scenario: Scenario) -> TrainReport:
+        """Fits, measures, saves and promotes one scenario."""
+        run = replace(self.run, warnings=[])
+        data, test = self._held_out(scenario)
+        with Stopwatch() as watch:
+            pipeline = scenario.fit(data, run)
+        metrics = {} if test is None else self._measure(AskedScene(scenario, pipeline, data), test)
+        facts = Facts(
+            kind="scenario",
+            created=SystemClock().now(),
+            config=msgspec.to_builtins(scenario),
+            data=digest_of(data),
+            log_position=self.log_position,
+            metrics=metrics,
+            notes=tuple(run.warnings),
+        )
+        shelf = self.workspace.shelf()
+        bundle = shelf.add(scenario.scenario, pipeline.state(), facts)
+        shelf.promote(scenario.scenario, bundle)
+        shelf.collect(scenario.scenario, keep=self.workspace.train.keep_bundles)
+        return TrainReport(
+            scenario=scenario.scenario,
+            bundle=bundle,
+            fit_seconds=watch.cost.seconds,
+            fit_cpu_seconds=watch.cost.cpu_seconds,
+            metrics=metrics,
+            warnings=tuple(run.warnings),
+        )
+
+    def _held_out(self, scenario: Scenario) -> tuple[Data, Holdout | None]:
+        """The data without each user's last event, and those events; all of it where they are too few.
+
+        A scenario that shows items again learns from repeats, and is asked for them.
+        """
+        if not self.holdout or len(self.data.users) < LEAST_USERS:
+            return self.data, None
+        parts = split(self.data, "loo", repeats="drop" if scenario.seen == "drop" else "keep")
+        return parts.fit_all, parts.test
+
+    def _measure(self, asked: AskedScene, test: Holdout) -> Mapping[str, float]:
+        ranking = rank(asked, test, k=max(KS), progress=self.run.progress)
+        return dict(measure(ranking, item_facts(asked.data, test.queries), KS).totals)
+
+
+def _run(workspace: Workspace, request: TrainRequest, data: Data, progress: Progress) -> Run:
+    settings = workspace.train
+    budget_s = settings.budget_s if request.budget_s is None else request.budget_s
+    return Run(
+        seed=settings.seed if request.seed is None else request.seed,
+        view=StillView(data.catalogue),
+        threads=settings.threads,
+        budget_s=budget_s or None,
+        progress=progress,
+    )
+
+
+def _with_fallbacks(names: Sequence[str], scenarios: Mapping[str, Scenario]) -> list[str]:
+    """The scenarios and those they fall back on, each once, in order."""
+    return list(dict.fromkeys(each for name in names for each in chain(name, scenarios)))
+
+
+def digest_of(data: Data) -> str:
+    """Sha256 (hex) of the histories that a fit learns from."""
+    digest = sha256(np.ascontiguousarray(data.users).tobytes())
+    digest.update(data.histories.offsets.tobytes())
+    for name in sorted(data.histories.columns):
+        digest.update(np.ascontiguousarray(data.histories[name]).tobytes())
+    return digest.hexdigest()
