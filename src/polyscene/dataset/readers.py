@@ -8,13 +8,13 @@ import codecs
 import csv
 import gzip
 import io
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any
 
-import msgspec
 import polars as pl
 
 from polyscene.core.errors import DataError
@@ -60,8 +60,6 @@ def scan(path: Path) -> Raw:
     """
     kind = ending(path)
     try:
-        if path.stat().st_size == 0:
-            raise DataError(f"{path}: the file is empty; expected a header and rows. Export it again")
         if kind in PARQUET:
             return raw_of(str(path), pl.scan_parquet(path))
         check_text(path)
@@ -98,7 +96,7 @@ def check_text(path: Path) -> None:
         DataError: It is not; the message tells the line.
     """
     decoder = codecs.getincrementaldecoder("utf-8")()
-    lines = 1
+    lines, empty = 1, True
     with _open(path) as stream:
         for chunk in iter(lambda: stream.read(CHUNK), b""):
             if b"\0" in chunk:
@@ -116,6 +114,11 @@ def check_text(path: Path) -> None:
                     "convert it first, for instance: iconv -f latin1 -t utf-8 OLD > NEW"
                 ) from problem
             lines += chunk.count(b"\n")
+            empty = False
+    if empty:
+        raise DataError(f"{path}: the file is empty; expected a header and rows. Export it again")
+    if decoder.getstate()[0]:
+        raise DataError(f"{path}: it ends inside a letter, so it is cut short. Export it again")
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -216,12 +219,12 @@ def _json(path: Path) -> Raw:
 def _json_slowly(path: Path) -> Raw:
     rows: list[dict[str, Any]] = []
     broken: list[Broken] = []
-    decoder = msgspec.json.Decoder(dict[str, Any])
     for number, line in enumerate(text for text in _lines(path) if text.strip()):
-        try:
-            rows.append({**decoder.decode(line), ROW: number})
-        except (msgspec.DecodeError, msgspec.ValidationError) as problem:
-            broken.append(Broken(number, "not a JSON object", f"{line.rstrip()} ({problem})"))
+        record = _record(line)
+        if record is None:
+            broken.append(Broken(number, "not a JSON object", line.rstrip()))
+        else:
+            rows.append({**record, ROW: number})
     if not rows:
         raise DataError(f"{path}: none of {len(broken)} lines is a JSON object; expected one object a line")
     try:
@@ -230,6 +233,20 @@ def _json_slowly(path: Path) -> Raw:
         raise _unreadable(str(path), problem) from problem
     names = tuple(name for name in frame.columns if name != ROW)
     return Raw(str(path), frame.lazy(), names, broken=tuple(broken))
+
+
+def _record(line: str) -> dict[str, Any] | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    # numbers beyond 64 bits can only be ids: as text they keep every digit
+    return {
+        key: str(value) if isinstance(value, int) and abs(value) >= 2**63 else value
+        for key, value in record.items()
+    }
 
 
 def _unreadable(label: str, problem: Exception) -> DataError:

@@ -112,7 +112,7 @@ def _of_numbers(raw: pl.Series, where: str) -> Times:
 
 
 def _to_ms(n: pl.Expr, unit: str) -> pl.Expr:
-    """Milliseconds; numbers too large for int64 become null, and so count as unreadable."""
+    """Milliseconds; seconds too large for that in int64 become null, and so count as unreadable."""
     if unit == "s":
-        return (n * SECOND_MS).round().cast(pl.Int64, strict=False)
+        return (pl.when(n.abs() < 2**53).then(n) * SECOND_MS).round().cast(pl.Int64, strict=False)
     return (n // int(UNITS[unit])).cast(pl.Int64, strict=False)
