@@ -218,8 +218,7 @@ class StepPart:
     def _answer(self, queries: Queries, slates: Slates) -> Slates:
         adds = Effect.ADDS in self.effect
         found = self._signed(self._find(queries)) if adds else self.part(queries, slates)
-        if np.isnan(found.scores).any():
-            raise FloatingPointError(f"{self.step.called} gave scores that are not numbers")
+        self._numbers(found.scores)
         return append(slates, found) if adds else found
 
     def _find(self, queries: Queries) -> Slates:
@@ -233,7 +232,12 @@ class StepPart:
 
     def _score_all(self, part: ScoresAll, queries: Queries) -> Scores:
         """Kept for the request, so that a union can show every member's score of every candidate."""
-        return remember(self, queries, lambda: part.score_all(queries))
+        return remember(self, queries, lambda: self._numbers(part.score_all(queries)))
+
+    def _numbers(self, scores: Scores) -> Scores:
+        if np.isnan(scores).any():
+            raise FloatingPointError(f"{self.step.called} gave scores that are not numbers")
+        return scores
 
     def _signed(self, found: Slates) -> Slates:
         """With the evidence of this source, unless its members wrote theirs."""
