@@ -7,10 +7,12 @@ from ipaddress import ip_address
 from pathlib import Path
 
 import uvicorn
+from starlette.types import ASGIApp
 
 from polyscene.core.errors import InputError
 from polyscene.jobs.engine import Engine
 from polyscene.jobs.workspace import Workspace
+from polyscene.observe.logs import set_up
 from polyscene.serve.app import create_app
 from polyscene.serve.settings import Settings
 
@@ -40,26 +42,28 @@ def serve(
         url = _url(listener)
         settings = Settings(readers=own.workers, waiting=own.backlog)
         app = create_app(Engine.open(workspace), settings)
-        config = uvicorn.Config(
-            app,
-            http="httptools",
-            loop="uvloop" if sys.platform != "win32" else "asyncio",
-            lifespan="on",
-            ws="none",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            timeout_graceful_shutdown=int(settings.drain_s),
+        set_up("warning" if sys.stderr.isatty() else "info")
+        Server(app, settings, lambda: (announce or _say)(url)).run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """Uvicorn as this service wants it, that tells when it accepts requests."""
+
+    def __init__(self, app: ASGIApp, settings: Settings, ready: Callable[[], None]) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                loop="uvloop" if sys.platform != "win32" else "asyncio",
+                lifespan="on",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=int(settings.drain_s),
+            )
         )
-        _Server(config, lambda: (announce or _say)(url)).run(sockets=[listener])
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn that tells when it accepts requests."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
         self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

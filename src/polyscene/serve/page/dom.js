@@ -13,7 +13,7 @@ export function el(name, attributes = {}, ...children) {
 
 /** Puts `children` in place of what a node holds; null and false children are left out. */
 export function fill(node, ...children) {
-  node.replaceChildren(...children.flat(2).filter((child) => child != null && child !== false));
+  node.replaceChildren(...children.flat(Infinity).filter((child) => child != null && child !== false));
   return node;
 }
 

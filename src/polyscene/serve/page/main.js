@@ -7,7 +7,6 @@ import { Shelf, facts } from "./shelf.js";
 import { openTrace } from "./trace.js";
 import { say, speak, spoken } from "./words.js";
 
-const SLATE = 20;
 const HISTORY = 30;
 const RETRY_MS = 3000;
 
@@ -64,13 +63,13 @@ async function ask() {
 }
 
 async function one(shelf, { filter, anchor }, signal) {
-  const wish = { scenario: shelf.scenario.name, user: page.user, k: SLATE };
+  const wish = { scenario: shelf.scenario.name, user: page.user };
   if (filter) wish.filter = filter;
   if (anchor) wish.context = { anchors: [anchor] };
   try {
     const answer = await api.recommend(wish, signal);
     const items = await api.details(answer.items.flatMap((each) => [each.id, each.because]).filter((id) => id != null));
-    if (!signal.aborted) shelf.show(answer, items, { filtered: Boolean(filter) });
+    if (!signal.aborted) shelf.show(answer, items, { filtered: Boolean(filter), anchor: items.get(anchor) });
     return answer;
   } catch (error) {
     if (signal.aborted || error.name === "AbortError") return null;
@@ -167,7 +166,7 @@ async function start() {
   language(localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en"));
   listen();
   await guarded(async () => {
-    const scenarios = await api.scenarios();
+    const scenarios = (await api.scenarios()).filter((scenario) => scenario.bundle);
     page.shelves = scenarios.map((scenario) => new Shelf(scenario, { pick, trace: openTrace, retry: () => guarded(ask) }));
     byId("shelves").replaceChildren(...page.shelves.map((shelf) => shelf.node));
     if (!page.shelves.length) tell(byId("trouble"), say("no-scenes"));

@@ -81,7 +81,7 @@ export class Shelf {
   }
 
   /** Shows an answer; gives the number of titles that were not there before. */
-  show(answer, items, { filtered }) {
+  show(answer, items, { filtered, anchor }) {
     const before = this.answer?.items.map((each) => each.id);
     const held = this.held();
     this.answer = answer;
@@ -92,19 +92,21 @@ export class Shelf {
     glide(this.list, () => this.list.replaceChildren(...cards));
     this.cards = new Map(ids.map((id, place) => [id, cards[place]]));
     if (held >= 0) cards[Math.min(held, cards.length - 1)]?.querySelector("button").focus({ preventScroll: true });
-    this.settle(answer, before, fresh.length, moved.length);
+    this.settle(answer, before, fresh.length, moved.length, anchor);
     tell(this.empty, ids.length ? "" : say(filtered ? "empty-filter" : "empty"));
     return fresh.length;
   }
 
-  settle(answer, before, fresh, moved) {
+  settle(answer, before, fresh, moved, anchor) {
     this.node.removeAttribute("aria-busy");
     this.node.classList.remove("bad");
     this.retry.hidden = true;
     this.how.hidden = false;
     this.flag.hidden = !answer.degraded;
     this.flag.title = answer.notes.join("\n");
-    this.note.textContent = !before ? "" : fresh || moved ? say("change", { fresh, moved }) : say("same");
+    const near = this.scenario.anchored && anchor && say("anchor", { title: facts(anchor).title });
+    const change = before && (fresh || moved ? say("change", { fresh, moved }) : say("same"));
+    this.note.textContent = [near, change].filter(Boolean).join(" · ");
   }
 
   /** Shows that there is no answer, and why. */

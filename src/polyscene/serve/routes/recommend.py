@@ -63,7 +63,7 @@ OPERATIONS = (
             "scenario": "home",
             "user": "42",
             "k": 10,
-            "filter": 'genre = "Comedy" and year >= 1990',
+            "filter": 'genre has any ["Comedy"] and year >= 1990',
         },
         reply_example=ANSWER,
         problems=(400, 404, 408, 409, 413, 415, 422, 503),
