@@ -1,4 +1,4 @@
-"""The table of figures in bench/README.md: its rows are kept as JSON, so that one entry can be run alone."""
+"""The table of figures in bench/README.md; its rows are kept as JSON, so that one entry can run alone."""
 
 import json
 from collections.abc import Sequence

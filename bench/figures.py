@@ -34,7 +34,7 @@ from polyscene.observe.bars import progress
 
 ROUNDS = 5
 PEER_EASE_S, PEER_ALS_S = 2.4, 3.9
-"""CPU seconds of the fastest peers on two cores: skrecsys 0.9.0 (EASE), implicit 0.7.3 (ALS, 128 factors)."""
+"""CPU seconds of the fastest peers: skrecsys 0.9.0 (EASE), implicit 0.7.3 (ALS with 128 factors)."""
 
 
 @dataclass(frozen=True)
