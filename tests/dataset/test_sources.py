@@ -158,3 +158,15 @@ def test_a_shared_mapping_serves_every_table_that_has_the_column(tmp_path):
     tables = load_tables(tmp_path, mapping={"user": "u", "item": "thing"})
     assert tables.items is not None
     assert tables.items.columns == ["item", "kind", "color"]
+
+
+def test_what_a_column_holds_instead_is_noted(tmp_path):
+    (tmp_path / "events.csv").write_text("user,item\n1,a\n")
+    (tmp_path / "items.csv").write_text("item,title,name,time\na,x,y,3\n")
+    tables = load_tables(tmp_path, mapping={"items.title": "name"})
+    assert tables.items is not None
+    assert tables.items.rows() == [("a", "item", "y")]
+    assert {
+        "items: column 'title' is not used: another one takes its name",
+        "items: column 'time' holds positions, no times: not used",
+    } <= set(tables.report.notes)

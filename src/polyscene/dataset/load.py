@@ -167,8 +167,12 @@ class _Bench:
         if table == "items":
             typed.append(_words(frame, columns, "kind", "item", ledger))
         if "time" in columns.fields:
-            times = read_times(frame[columns.fields["time"]], _where(raw.label, columns.fields["time"]))
-            typed += [times.ms.alias("time")] if times.clock else []
+            column = columns.fields["time"]
+            times = read_times(frame[column], _where(raw.label, column))
+            if times.clock:
+                typed.append(times.ms.alias("time"))
+            else:
+                ledger.notes.append(f"{table}: column {column!r} holds positions, no times: not used")
         for name, column in _attributes(columns, table, ledger).items():
             values = read_attribute(frame[column].alias(name), raw.kinds.get(column, ""), ledger)
             if values is None:

@@ -76,6 +76,8 @@ def resolve(table: TableName, label: str, columns: Collection[str], mapping: Map
     attributes = {name: column for name, column in told.items() if name not in field_names(table)}
     used = {*fields.values(), *attributes.values()}
     rest = {name: name for name in columns if name not in used and name not in attributes}
+    hidden = [name for name in columns if name in attributes and name not in used]
+    notes += [f"{table}: column {name!r} is not used: another one takes its name" for name in hidden]
     return Columns(fields, {**attributes, **rest}, tuple(notes))
 
 
