@@ -5,12 +5,11 @@ later write to it moves the column to a fresh copy.
 """
 
 from collections.abc import Iterable
-from itertools import chain
 from typing import Any
 
 import numpy as np
 
-from polyscene.core.arrays import Array, Codes, Ragged, offsets_of, spans
+from polyscene.core.arrays import Array, Codes, Ragged, offsets_of
 from polyscene.core.catalogue import Column, ColumnType
 from polyscene.dataset.schema import TEXTS, fold
 from polyscene.events.event import Value
@@ -85,7 +84,8 @@ class Cells:
         return shown
 
     def _part(self, codes: Array | int) -> None:
-        if np.min(codes, initial=self._shown) < self._shown:
+        first = codes if isinstance(codes, int) else codes.min(initial=self._shown)
+        if first < self._shown:
             self._buffer, self._shown = self._buffer.copy(), 0
 
 
@@ -108,18 +108,16 @@ class TagCells:
         return self._laid
 
     def _merged(self, size: int) -> Ragged:
-        old = self._laid
-        edited = np.fromiter(self._edits, np.int64, len(self._edits))
+        old, end = self._laid, len(self._laid)
         lengths = np.zeros(size, np.int64)
-        lengths[: len(old)] = old.lengths
-        kept = np.arange(len(old))
-        kept = kept[~np.isin(kept, edited)] if len(edited) else kept
-        lengths[edited] = [len(tags) for tags in self._edits.values()]
-        offsets = offsets_of(lengths)
-        values = np.empty(offsets[-1], np.int32)
-        values[spans(offsets[kept], lengths[kept])] = old.take(kept).values
-        values[spans(offsets[edited], lengths[edited])] = list(chain.from_iterable(self._edits.values()))
-        return Ragged(offsets, values)
+        lengths[:end] = old.lengths
+        pieces, at = [], 0
+        for code in sorted(self._edits):
+            tags = np.array(self._edits[code], np.int32)
+            lengths[code] = len(tags)
+            pieces += [old.values[at : old.offsets[min(code, end)]], tags]
+            at = int(old.offsets[min(code + 1, end)])
+        return Ragged(offsets_of(lengths), np.concatenate([*pieces, old.values[at:]]))
 
 
 class Attribute:
