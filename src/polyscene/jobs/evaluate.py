@@ -10,7 +10,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from polyscene.core.config import find, to_json, with_settings
-from polyscene.core.contracts import Data, Progress, silent
+from polyscene.core.contracts import Progress, silent
 from polyscene.core.errors import ConfigError, DataError
 from polyscene.dataset.clean import EVALUATION
 from polyscene.dataset.encode import encode
@@ -22,7 +22,7 @@ from polyscene.evaluate.intervals import Comparison, compare
 from polyscene.evaluate.page import html
 from polyscene.evaluate.warn import below_baselines, suspicious
 from polyscene.jobs.exam import Exam, Learner, Scene, Trial
-from polyscene.models.table import KINDS, MODELS
+from polyscene.models.table import KINDS
 from polyscene.scenario.file import load_scenario
 
 BASELINES = ("popular", "recent_popular", "covisit")
@@ -66,13 +66,10 @@ def evaluate(request: EvaluateRequest, progress: Progress = silent) -> dict[str,
     encoded = encode(tables, only_touched=True)
     parts = split(encoded.data, request.protocol, seed=request.seed, ids=encoded)
     exam = _exam(request, parts, fit_on, progress)
-    _check_needs(name, exam.data)
     ours = exam.sit(name, learner)
     peak_mb = _peak_mb()
-    beside = [
-        exam.sit(kind, cast("Learner", find(KINDS, kind, "baseline")()))
-        for kind in _baselines(request, exam.data)
-    ]
+    others = [kind for kind in BASELINES if request.baselines and kind != request.model]
+    beside = [exam.sit(kind, cast("Learner", find(KINDS, kind, "baseline")())) for kind in others]
     gaps = {each.name: _gaps(ours, each, request) for each in beside}
     result = {
         "data": tables.name,
@@ -136,20 +133,6 @@ def _exam(request: EvaluateRequest, parts: Split, fit_on: str, progress: Progres
         parts.valid if stop_early else None,
         progress,
     )
-
-
-def _check_needs(name: str, data: Data) -> None:
-    if name in MODELS and "clock" in MODELS[name].needs and not data.clock:
-        raise DataError(f"evaluate: model {name!r} needs timestamps; this data has an order and no clock")
-
-
-def _baselines(request: EvaluateRequest, data: Data) -> list[str]:
-    """The baselines that this data allows, without the model itself."""
-    return [
-        kind
-        for kind in BASELINES
-        if request.baselines and kind != request.model and (data.clock or "clock" not in MODELS[kind].needs)
-    ]
 
 
 def _gaps(ours: Trial, theirs: Trial, request: EvaluateRequest) -> dict[str, Comparison]:
