@@ -144,3 +144,20 @@ def test_another_method_is_405_and_names_those_that_work(client):
     reply = client.patch("/v1/items/i1")
     assert reply.status_code == 405
     assert set(reply.headers["allow"].split(", ")) == {"GET", "HEAD", "PUT"}
+
+
+def test_bundles_are_listed_and_the_current_one_answers(client):
+    bundles = client.get("/v1/bundles").json()["bundles"]
+    current = {each["scenario"]: each["bundle"] for each in bundles if each["current"]}
+    assert current["home"] == ask(client, user="u1")["bundle"]
+
+
+def test_an_ask_sent_again_gets_its_first_answer_and_another_ask_under_its_id_is_409(client):
+    first = ask(client, user="u5", request_id="once")
+    client.post(
+        "/v1/events", json={"events": [{"id": "between", "user": "u5", "item": first["items"][0]["id"]}]}
+    )
+    assert ids(ask(client, user="u5", request_id="once")) == ids(first)
+    reply = client.post("/v1/recommend", json={"scenario": "home", "user": "u6", "request_id": "once"})
+    assert reply.status_code == 409
+    assert "new id" in reply.json()["detail"]

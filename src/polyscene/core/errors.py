@@ -4,7 +4,8 @@
     ├── InputError          what a person or a client gave is wrong; HTTP 4xx, exit code 2
     │   ├── ConfigError     a config or scenario file
     │   ├── DataError       a table, a column, a row
-    │   └── FilterError     a filter expression
+    │   ├── FilterError     a filter expression
+    │   └── ConflictError   an id that already stands for something else; HTTP 409
     ├── NotFoundError       a name that does not exist; HTTP 404, exit code 2
     ├── BundleError         an artifact that is damaged, foreign or too new
     ├── StoreError          the disk or database refused
@@ -35,6 +36,10 @@ class DataError(InputError):
 
 class FilterError(InputError):
     """A filter expression can't be parsed or names an unknown attribute."""
+
+
+class ConflictError(InputError):
+    """An id was sent again with other content than it stands for."""
 
 
 class NotFoundError(PolysceneError):

@@ -3,12 +3,17 @@
 from pathlib import Path
 from typing import Any
 
+from polyscene.artifacts.shelf import Shelf
 from polyscene.jobs.workspace import Workspace
 
 
 def listing(root: Path) -> list[dict[str, Any]]:
+    """Every bundle of every scenario of a workspace, newest first within one."""
+    return on_shelf(Workspace.open(root).shelf())
+
+
+def on_shelf(shelf: Shelf) -> list[dict[str, Any]]:
     """Every bundle of every scenario, newest first within one."""
-    shelf = Workspace.open(root).shelf()
     return [
         {
             "scenario": name,

@@ -9,11 +9,12 @@ from typing import Any, Self
 import msgspec
 
 from polyscene.core.clock import Clock, SystemClock
-from polyscene.core.errors import InputError, NotFoundError, PolysceneError
+from polyscene.core.errors import ConflictError, NotFoundError, PolysceneError
 from polyscene.dataset.moment import Moment
 from polyscene.dataset.world import World
 from polyscene.events.event import Event, Exposure, ItemPut
 from polyscene.events.log import Receipt
+from polyscene.jobs.bundles import on_shelf
 from polyscene.jobs.garage import Garage
 from polyscene.jobs.lookup import Lookup
 from polyscene.jobs.workspace import Workspace
@@ -77,7 +78,8 @@ class Engine:
 
         Raises:
             NotFoundError: The scenario does not exist or was never trained.
-            InputError: A wrong filter or context, or a request id that stands for another ask.
+            InputError: A wrong filter or context.
+            ConflictError: The request id stands for another ask.
         """
         self._look()
         if ask.request_id is not None:
@@ -154,6 +156,10 @@ class Engine:
             )
         return found
 
+    def bundles(self) -> list[dict[str, Any]]:
+        """Every bundle of every scenario, newest first within one."""
+        return on_shelf(self._garage.shelf)
+
     def item(self, item_id: str) -> dict[str, Any]:
         """What is known of an item. Raises NotFoundError for an id never put or seen."""
         return self._lookup.item(self._world.now, item_id)
@@ -214,7 +220,7 @@ class Engine:
 
     def _repeat(self, ask: Ask, before: Exposure) -> Answer:
         if msgspec.to_builtins(ask) != before.ask:
-            raise InputError(
+            raise ConflictError(
                 f"recommend: request_id {ask.request_id!r} stands for another ask; "
                 "send a new id, or none to be given one"
             )

@@ -16,6 +16,7 @@ from polyscene.serve.house import House
 from polyscene.serve.operations import Operation, routes_of
 from polyscene.serve.problems import RequestError, on_fault, on_http, on_polyscene, on_request_error
 from polyscene.serve.routes import (
+    bundles,
     document,
     events,
     health,
@@ -36,6 +37,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *requests.OPERATIONS,
     *users.OPERATIONS,
     *scenarios.OPERATIONS,
+    *bundles.OPERATIONS,
     *health.OPERATIONS,
     *metrics.OPERATIONS,
 )

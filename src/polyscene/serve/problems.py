@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from polyscene.core.errors import BusyError, InputError, NotFoundError, PolysceneError
+from polyscene.core.errors import BusyError, ConflictError, InputError, NotFoundError, PolysceneError
 
 RETRY_AFTER_S = 1
 _log = structlog.get_logger(__name__)
@@ -63,8 +63,10 @@ async def on_http(request: Request, error: Exception) -> Response:
 
 
 async def on_polyscene(request: Request, error: Exception) -> Response:
-    """Our own errors: 422 for bad input, 404 for unknown names, 503 for what may pass."""
+    """Our own errors: 409 and 422 for bad input, 404 for unknown names, 503 for what may pass."""
     assert isinstance(error, PolysceneError)
+    if isinstance(error, ConflictError):
+        return problem(request, 409, str(error))
     if isinstance(error, InputError):
         return problem(request, 422, str(error))
     if isinstance(error, NotFoundError):

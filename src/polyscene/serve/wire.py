@@ -132,6 +132,12 @@ class Scenarios(msgspec.Struct, frozen=True, kw_only=True):
     scenarios: list[dict[str, Any]]
 
 
+class Bundles(msgspec.Struct, frozen=True, kw_only=True):
+    """The saved scenarios; of each scenario one is current."""
+
+    bundles: list[dict[str, Any]]
+
+
 class Replay(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a logged request given again; `equal` up to 1e-5 in score."""
 
