@@ -135,7 +135,7 @@ class SqliteLog(SqliteReader):
         """Writes what waits and lets go of the files."""
         with self._undo:
             try:
-                if self._open:
+                if self._pending:
                     self.flush()
             finally:
                 self._group.close()
