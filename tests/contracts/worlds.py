@@ -12,10 +12,18 @@ WORLDS = {
 SOLVES: dict[str, tuple[str, ...]] = {
     "random": (),
     "popular": ("popularity",),
+    "recent_popular": ("popularity", "recency"),
+    "covisit": ("checkerboard", "chain", "popularity"),
+    "item_knn": ("checkerboard",),
+    "user_knn": ("checkerboard",),
+    "ease": ("checkerboard",),
+    "ials": ("checkerboard",),
     "sasrec": ("checkerboard", "chain", "popularity"),
 }
 
 SETTINGS: dict[str, dict[str, object]] = {
+    "ease": {"l2": 5.0},
+    "ials": {"dim": 8, "l2": 0.5},
     "sasrec": {
         "dim": 16,
         "layers": 1,

@@ -29,6 +29,16 @@ class Model:
 MODELS: Mapping[str, Model] = {
     "random": Model("polyscene.models.random:Random", "baseline", "uniform chance", cold_items=True),
     "popular": Model("polyscene.models.popular:Popular", "baseline", "interaction counts", cold_items=True),
+    "recent_popular": Model(
+        "polyscene.models.recent_popular:RecentPopular", "baseline", "decayed counts", cold_items=True
+    ),
+    "covisit": Model("polyscene.models.covisit:Covisit", "neighbours", "transitions, Rendle et al. 2010"),
+    "item_knn": Model("polyscene.models.item_knn:ItemKnn", "neighbours", "Sarwar et al. 2001"),
+    "user_knn": Model(
+        "polyscene.models.user_knn:UserKnn", "neighbours", "Herlocker et al. 1999", holds_users=True
+    ),
+    "ease": Model("polyscene.models.ease:Ease", "linear", "Steck 2019"),
+    "ials": Model("polyscene.models.ials:Ials", "factors", "Hu, Koren and Volinsky 2008"),
     "sasrec": Model("polyscene.models.sasrec:SasRec", "sequence", "Kang and McAuley 2018, as in eSASRec"),
 }
 

@@ -53,8 +53,10 @@ class Case:
 
     @cached_property
     def data(self) -> Data:
-        """The noisy world."""
-        return noise()
+        """The noisy world on read-only arrays."""
+        data = noise()
+        histories = RaggedTable(lock(data.histories.offsets), lock_all(data.histories.columns))
+        return replace(data, users=lock(data.users), histories=histories)
 
     @cached_property
     def view(self) -> MovingView:
@@ -119,11 +121,9 @@ def names_do_not_matter(case: Case) -> None:
 
 
 def fit_leaves_its_data(case: Case) -> None:
-    """Fitting changes nothing in the data."""
-    data = noise()
-    for column in data.histories.columns.values():
-        column.setflags(write=False)
-    case.fit(data)
+    """Fitting changes nothing in the data: its arrays are read-only, so a write would have failed."""
+    assert not any(column.flags.writeable for column in case.data.histories.columns.values())
+    assert case.part is not None
 
 
 def effect_is_kept(case: Case) -> None:
@@ -327,25 +327,28 @@ def dump(case: Case) -> str:
 
 def locked(queries: Queries) -> Queries:
     """The queries on read-only copies of their arrays, so that a write into them is an error."""
-
-    def lock(array: Array) -> Array:
-        copy = array.copy()
-        copy.setflags(write=False)
-        return copy
-
-    def table(columns: Mapping[str, Array]) -> dict[str, Array]:
-        return {name: lock(column) for name, column in columns.items()}
-
     return replace(
         queries,
         at=lock(queries.at),
         users=lock(queries.users),
-        history=RaggedTable(lock(queries.history.offsets), table(queries.history.columns)),
+        history=RaggedTable(lock(queries.history.offsets), lock_all(queries.history.columns)),
         wanted=lock(queries.wanted),
         exclude=Ragged(lock(queries.exclude.offsets), lock(queries.exclude.values)),
         allowed=Eligible(lock(queries.allowed.masks), lock(queries.allowed.groups)),
         seeds=lock(queries.seeds),
     )
+
+
+def lock(array: Array) -> Array:
+    """A read-only copy."""
+    copy = array.copy()
+    copy.setflags(write=False)
+    return copy
+
+
+def lock_all(columns: Mapping[str, Array]) -> dict[str, Array]:
+    """Read-only copies under the same names."""
+    return {name: lock(column) for name, column in columns.items()}
 
 
 def some_slates(queries: Queries) -> Slates:
