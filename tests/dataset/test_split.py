@@ -269,6 +269,7 @@ def test_protocol_a_on_movielens_1m(ml_1m):
     )
     assert result.test.queries.allowed.size == 3_706
     assert result.test.queries.allowed.masks.all()
+    assert result.digest == "dafef5a25380ccb83ad4250cbb000eb04b65f0ad40f93c114b25441dc8ac7043"
 
 
 @pytest.mark.golden
@@ -280,3 +281,4 @@ def test_protocol_b_on_movielens_1m(ml_1m):
         900_188,
     )
     assert len(result.valid.queries) == 488
+    assert result.digest == "3b0a02301b71e8841745c43d3f83f5462ded76a6f7cd1a7825486bf0c44ee2a1"
