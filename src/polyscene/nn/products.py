@@ -16,9 +16,10 @@ HAS_MKL: bool = torch.backends.mkl.is_available()  # type: ignore[no-untyped-cal
 def product(left: sparse.csr_matrix, right: Floats) -> Floats:
     """(B, R) sparse float32 times (R, D) dense float32 as a dense (B, D).
 
-    Through MKL where torch has it, else through SciPy on one core; the two agree to rounding.
+    Through MKL where torch has it, else through SciPy on one core; the two agree to rounding. A product so
+    small that copying `right` would cost more (a single history) is left to SciPy too.
     """
-    if not HAS_MKL or not left.nnz:
+    if not HAS_MKL or left.nnz <= right.shape[0]:
         return np.asarray(left @ right, np.float32)
     whole = _to_torch(left)
     dense = torch.from_numpy(right)
