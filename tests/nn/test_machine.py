@@ -1,3 +1,5 @@
+import logging
+
 import pytest
 import torch
 
@@ -40,3 +42,10 @@ def test_unknown_device_names_the_known_ones():
 def test_missing_gpu_says_so():
     with pytest.raises(ConfigError, match="torch sees no GPU here; use 'cpu'"):
         device_of(Run(device="cuda"))
+
+
+def test_the_choice_is_logged(caplog):
+    cpu_precision.cache_clear()
+    with caplog.at_level(logging.INFO, "polyscene"), settled(Run()):
+        pass
+    assert "float32 matmul: " in caplog.text

@@ -66,7 +66,7 @@ class NextItem:
         self._lengths = lengths[chosen]
         self._starts = sequences.offsets[1:][chosen] - self._lengths - 1
         self._seed, self._device = seed, device
-        edges = _edges(max_len)
+        edges = bucket_edges(max_len)
         bucket = np.searchsorted(edges, self._lengths)
         self._buckets = [
             (np.flatnonzero(bucket == number), max(1, batch_size // int(edge)))
@@ -95,7 +95,7 @@ class NextItem:
         return Batch(inputs, following.rows[following.real])
 
 
-def _edges(max_len: int) -> NDArray[np.int64]:
+def bucket_edges(max_len: int) -> NDArray[np.int64]:
     """Upper lengths of the buckets: doubling up to 64, then by 32, so that at most a third is padding."""
     steps = [8, 16, 32, *range(64, max_len, 32)]
     return np.array([edge for edge in steps if edge < max_len] + [max_len])
