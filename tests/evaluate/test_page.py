@@ -99,7 +99,7 @@ def test_the_page_shows_figures_warnings_and_the_way_to_repeat_them(result, seri
     assert "ease is below popular" in page
     assert "ab12" in page
     assert "-0.1000" in page
-    assert page.count("<svg") == 6
+    assert page.count("<svg") == 5
 
 
 def test_names_from_outside_are_escaped(result, series):

@@ -38,7 +38,7 @@ def html(result: Result, charts: Mapping[str, Charts], metric: str) -> str:
         metric=metric,
         k=k,
         tiles=_tiles(result, metric),
-        accuracy=[(name, _bars(result, name)) for name in (metric, f"hr@{k}", f"map@{k}")],
+        accuracy=[(name, _bars(result, name)) for name in (metric, f"hr@{k}")],
         tail=svg.curves(tails, "share of items, most touched first", "Long tail"),
         places=svg.columns(
             [each.places for each in charts.values()], "place, up to", "Share of items by place"
