@@ -63,13 +63,16 @@ async function ask() {
 }
 
 async function one(shelf, { filter, anchor }, signal) {
+  if (shelf.scenario.anchored && !anchor) return shelf.ask();
   const wish = { scenario: shelf.scenario.name, user: page.user };
   if (filter) wish.filter = filter;
   if (anchor) wish.context = { anchors: [anchor] };
   try {
     const answer = await api.recommend(wish, signal);
     const items = await api.details(answer.items.flatMap((each) => [each.id, each.because]).filter((id) => id != null));
-    if (!signal.aborted) shelf.show(answer, items, { filtered: Boolean(filter), anchor: items.get(anchor) });
+    if (signal.aborted) return null;
+    shelf.show(answer, items, { filtered: Boolean(filter), anchor: items.get(anchor) });
+    if (answer.items.length) suggest(items.get(answer.items[0].id));
     return answer;
   } catch (error) {
     if (signal.aborted || error.name === "AbortError") return null;
@@ -77,6 +80,17 @@ async function one(shelf, { filter, anchor }, signal) {
     else shelf.fail(error.message);
     throw error;
   }
+}
+
+/** Shows in the empty filter box how a rule over this item's attributes would read. */
+function suggest(item) {
+  const known = Object.entries(item.attributes ?? {});
+  const tags = known.find(([, value]) => Array.isArray(value));
+  const figure = known.find(([, value]) => typeof value === "number");
+  byId("filter").placeholder = [
+    tags && `${tags[0]} has any ["${tags[1][0]}"]`,
+    figure && `${figure[0]} >= ${figure[1]}`,
+  ].filter(Boolean).join(" and ");
 }
 
 /** A click on a title: one event, and everything answers again. */
@@ -167,6 +181,7 @@ async function start() {
   listen();
   await guarded(async () => {
     const scenarios = (await api.scenarios()).filter((scenario) => scenario.bundle);
+    scenarios.sort((a, b) => b.stages.length - a.stages.length);
     page.shelves = scenarios.map((scenario) => new Shelf(scenario, { pick, trace: openTrace, retry: () => guarded(ask) }));
     byId("shelves").replaceChildren(...page.shelves.map((shelf) => shelf.node));
     if (!page.shelves.length) tell(byId("trouble"), say("no-scenes"));

@@ -70,6 +70,12 @@ export class Shelf {
     this.node.setAttribute("aria-busy", "true");
   }
 
+  /** Asks for a first title: there is nothing yet that this shelf could stand beside. */
+  ask() {
+    this.clear();
+    tell(this.empty, say("anchor-first"));
+  }
+
   /** Leaves the last answer standing. */
   rest() {
     this.node.removeAttribute("aria-busy");
@@ -98,7 +104,7 @@ export class Shelf {
   }
 
   settle(answer, before, fresh, moved, anchor) {
-    this.node.removeAttribute("aria-busy");
+    this.rest();
     this.node.classList.remove("bad");
     this.retry.hidden = true;
     this.how.hidden = false;
@@ -111,15 +117,20 @@ export class Shelf {
 
   /** Shows that there is no answer, and why. */
   fail(reason) {
-    this.node.removeAttribute("aria-busy");
+    this.clear();
     this.node.classList.add("bad");
+    tell(this.empty, [say("failed"), reason].filter(Boolean).join(" "));
+    this.retry.hidden = false;
+  }
+
+  clear() {
+    this.rest();
+    this.node.classList.remove("bad");
     this.answer = null;
     this.list.replaceChildren();
     this.cards.clear();
     this.note.textContent = "";
-    this.flag.hidden = this.how.hidden = true;
-    tell(this.empty, [say("failed"), reason].filter(Boolean).join(" "));
-    this.retry.hidden = false;
+    this.flag.hidden = this.how.hidden = this.retry.hidden = true;
   }
 
   /** The place that holds the keyboard focus; -1 when it is elsewhere. */
