@@ -1,8 +1,8 @@
 """Polyscene: one recommender for every scene of a product.
 
-    import polyscene
-    model = polyscene.train(events, items, model="sasrec")
-    model.recommend("user 7", k=10)
+import polyscene
+model = polyscene.train(events, items, model="sasrec")
+model.recommend("user 7", k=10)
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ __all__ = ["Recommender", "__version__", "load", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Brings `train`, `load` and `Recommender` in on first use, so that `import polyscene` costs nothing."""
+    """Brings `train`, `load` and `Recommender` in on first use, so that importing costs nothing."""
     if name in __all__:
         from polyscene import api
 

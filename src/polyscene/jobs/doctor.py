@@ -89,7 +89,7 @@ def _disk(space: Workspace) -> Iterator[Finding]:
 
 
 def _log(space: Workspace) -> Iterator[Finding]:
-    with space.log() as log:
+    with space.reader() as log:
         position = log.position
         newest = log.newest_time()
         facts = f"{position:,} records, {len(log.user_ids()):,} users, {len(log.item_ids()):,} items"

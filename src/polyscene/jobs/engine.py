@@ -12,6 +12,7 @@ from polyscene.core.clock import Clock, SystemClock
 from polyscene.core.errors import ConflictError, NotFoundError, PolysceneError
 from polyscene.dataset.moment import Moment
 from polyscene.dataset.world import World
+from polyscene.events.check import check_records
 from polyscene.events.event import Event, Exposure, ItemPut
 from polyscene.events.log import Receipt
 from polyscene.jobs.bundles import on_shelf
@@ -57,7 +58,12 @@ class Engine:
         return cls(Workspace.open(root), clock or SystemClock())
 
     def post_events(self, events: Sequence[Event]) -> Receipt:
-        """Keeps events; once it returns they are on disk and in the next answer."""
+        """Keeps events; once it returns they are on disk and in the next answer.
+
+        Raises:
+            InputError: An event is malformed or its time is out of range; none of the batch is kept.
+        """
+        check_records(events, self._clock.now())
         receipt = self._log.append(events)
         self._world.refresh()
         return receipt
@@ -66,8 +72,9 @@ class Engine:
         """Keeps item puts; once it returns they are on disk and may be shown.
 
         Raises:
-            InputError: An attribute has another type than earlier items have there.
+            InputError: A put is malformed, or an attribute has another type than earlier items have there.
         """
+        check_records(items, self._clock.now())
         self._world.check(items)
         receipt = self._log.append(items)
         self._world.refresh()

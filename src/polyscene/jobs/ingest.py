@@ -44,7 +44,7 @@ class IngestReport:
                     yield f"{name}: {verb}, {reason}", count
         yield "log: added", self.accepted
         yield "log: there before", self.duplicates
-        if self.quarantine:
+        if any(table.removed for table in self.tables.values()):
             yield "removed rows are in", self.quarantine
 
 

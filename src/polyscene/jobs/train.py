@@ -63,7 +63,7 @@ def train(workspace: Workspace, request: TrainRequest, progress: Progress) -> li
         if name not in scenarios:
             raise InputError(f"train: no scenario {name!r}{nearest(name, scenarios)}")
     names = _with_fallbacks(request.names, scenarios) if request.names else sorted(scenarios)
-    with workspace.log() as log:
+    with workspace.reader() as log:
         world = World.open(log)
         data, position = world.data(), world.position
     job = _Job(workspace, data, request.holdout, _run(workspace, request, data, progress), position)

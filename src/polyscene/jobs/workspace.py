@@ -11,6 +11,7 @@ import msgspec
 from polyscene.artifacts.shelf import Shelf
 from polyscene.core.config import Config, fill
 from polyscene.core.errors import ConfigError, NotFoundError
+from polyscene.events.reading import SqliteReader
 from polyscene.events.sqlite import SqliteLog
 from polyscene.scenario.file import Scenario, load_scenarios
 
@@ -86,6 +87,10 @@ class Workspace:
     def log(self) -> SqliteLog:
         """The event log, open for writing; the caller closes it."""
         return SqliteLog(self.root / "events.db")
+
+    def reader(self) -> SqliteReader:
+        """The event log, open for reading, also while a service writes to it; the caller closes it."""
+        return SqliteReader(self.root / "events.db")
 
     def shelf(self) -> Shelf:
         """The fitted bundles."""

@@ -1,0 +1,86 @@
+"""The form of two commands that other tools rely on."""
+
+import json
+
+from tests.cli.conftest import MAP
+
+FORM = {"data", "users", "items", "events", "split", "model", "config", "metrics", "intervals"} | {
+    "fit_seconds",
+    "fit_cpu_seconds",
+    "score_seconds",
+    "peak_mb",
+}
+
+
+def test_evaluate_prints_one_object_and_nothing_else(polyscene, circle):
+    done = polyscene(
+        *("evaluate", "--data", circle, *MAP, "--protocol", "loo", "--model", "covisit"),
+        *("--set", "last=1", "--set", "window=1", "--seed", 3, "--json"),
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result.keys() >= FORM
+    assert (result["users"], result["items"], result["events"]) == (60, 12, 360)
+    assert result["split"]["protocol"] == "loo"
+    assert len(result["split"]["digest"]) == 64
+    assert (result["config"]["last"], result["config"]["window"]) == (1, 1)
+    assert result["metrics"]["hr@10"] == 1.0
+    assert result["metrics"]["ndcg@10"] == 1.0  # the next of the circle is certain
+    assert {"recall@10", "coverage@10"} <= result["metrics"].keys()
+
+
+def test_a_tuned_model_says_so_on_validation(polyscene, circle):
+    done = polyscene(
+        *(
+            "evaluate",
+            "--data",
+            circle,
+            *MAP,
+            "--model",
+            "popular",
+            "--on",
+            "valid",
+            "--no-baselines",
+            "--json",
+        )
+    )
+    result = json.loads(done.stdout)
+    assert (result["on"], result["fit_on"]) == ("valid", "train")
+    assert result["baselines"] == {}
+
+
+def test_time_is_refused_where_there_is_only_an_order(polyscene, circle):
+    done = polyscene(
+        *(
+            "evaluate",
+            "--data",
+            circle,
+            "--map",
+            "user=who",
+            "--map",
+            "item=what",
+            "--map",
+            "time=position",
+        ),
+        *("--protocol", "time", "--model", "popular", "--json"),
+    )
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "no clock" in done.stderr
+
+
+def test_models_lists_what_each_can_and_needs(polyscene):
+    rows = json.loads(polyscene("models", "--json").stdout)
+    keys = {"kind", "family", "source", "cold_users", "cold_items", "holds_users", "needs"}
+    assert all(row.keys() == keys for row in rows)
+    kinds = {row["kind"] for row in rows}
+    assert {
+        "random",
+        "popular",
+        "recent_popular",
+        "covisit",
+        "item_knn",
+        "user_knn",
+        "ease",
+        "ials",
+    } <= kinds

@@ -1,0 +1,65 @@
+"""The surface changes on purpose: commands and options are listed here; starting costs next to nothing."""
+
+import subprocess
+import sys
+from typing import Any
+
+import typer
+
+from polyscene.cli.main import app
+
+SURFACE = """
+bundles collect: workspace
+bundles list: json workspace
+bundles promote: bundle scenario workspace
+bundles rollback: scenario workspace
+data check: json map quarantine source
+data fetch: names
+data list: json
+demo: budget data port quiet serve workspace
+doctor: json workspace
+evaluate: baselines data fit-on html json map model on protocol quiet scenario seed set
+ingest: json map quiet source workspace
+models: json
+recommend: anchor filter history json k scenario user workspace
+scenarios: json workspace
+serve: host port workspace
+train: budget data holdout json map names quiet seed workspace
+"""
+
+
+def surface() -> dict[str, list[str]]:
+    """Every command with its arguments and long options."""
+    found: dict[str, list[str]] = {}
+
+    def walk(command: Any, path: tuple[str, ...]) -> None:
+        if hasattr(command, "commands"):
+            for name, each in command.commands.items():
+                walk(each, (*path, name))
+        else:
+            found[" ".join(path)] = sorted(
+                max(parameter.opts, key=len).lstrip("-")
+                for parameter in command.params
+                if parameter.name != "help"
+            )
+
+    walk(typer.main.get_command(app), ())
+    return found
+
+
+def test_commands_and_options_are_those_that_are_documented():
+    lines = [f"{command}: {' '.join(options)}" for command, options in sorted(surface().items())]
+    assert lines == SURFACE.strip().splitlines()
+
+
+def test_help_loads_neither_torch_nor_polars():
+    program = (
+        "import sys; import polyscene; from polyscene.cli.main import app\n"
+        "sys.argv = ['polyscene', '--help']\n"
+        "try: app()\nexcept SystemExit: pass\n"
+        "heavy = {'torch', 'polars', 'scipy', 'faiss', 'starlette'} & sys.modules.keys()\n"
+        "sys.exit(','.join(sorted(heavy)) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "demo" in done.stdout
