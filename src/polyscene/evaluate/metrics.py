@@ -10,7 +10,8 @@ With T distinct targets of a query, ranks r counted from 0, and hits = targets w
 - ``map@k``: sum over hits of (hits up to and with it) / (r + 1), divided by T, as trec_eval does. Buckley
   and Voorhees, 2000. (Some divide by min(k, T); the figures are not comparable.)
 - ``mrr@k``: 1 / (best r + 1), 0 without a hit. Voorhees, 1999.
-- ``auc``: chance that a target stands above an item that is none; a tie is a loss. Hanley and McNeil, 1982.
+- ``auc``: chance that a target stands above an item that is none; a tie is a loss, and what
+  is not reached stands last, so a stage that gives short slates has a low one. Hanley and McNeil, 1982.
 
 Totals are means over queries. Beyond accuracy: see `beyond`.
 """

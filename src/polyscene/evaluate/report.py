@@ -16,13 +16,15 @@ Result = Mapping[str, Any]
 def terminal(result: Result, console: Console | None = None) -> None:
     """Prints the figures of the model beside those of its baselines; ± is half of a 95 % interval."""
     names = [result["model"], *result["baselines"]]
-    table = Table(title=Text(_headline(result)), title_justify="left", header_style="bold", box=SIMPLE_HEAD)
+    table = Table(header_style="bold", box=SIMPLE_HEAD)
     for at, name in enumerate(["metric", *names]):
         table.add_column(Text(name), justify="right" if at else "left", no_wrap=True)
     for row in figures(result):
         ours, *theirs = row["cells"]
         table.add_row(row["metric"], ours["value"] + ours["spread"], *(cell["value"] for cell in theirs))
-    (console or Console()).print(table)
+    out = console or Console()
+    out.print(Text(_headline(result)))
+    out.print(table)
 
 
 def answerers(result: Result) -> list[tuple[str, Result]]:
