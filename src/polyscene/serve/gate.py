@@ -2,33 +2,22 @@
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from uuid import uuid4
 
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from polyscene.serve.operations import PATTERN
 from polyscene.serve.problems import problem
-from polyscene.serve.settings import Settings
+from polyscene.serve.settings import HEADERS, Settings
 
 REQUEST = "polyscene.request"
-HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
-    ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
 _SAFE_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"(\[[0-9a-fA-F:]+\]|[^:/\[\]]+)(?::\d+)?")
+_FIXED = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
 _log = structlog.get_logger(__name__)
 
 Count = Callable[[str, str, int, float], None]
@@ -61,7 +50,7 @@ class Gate:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                dress(MutableHeaders(scope=message), scope)
+                message["headers"] = _dressed(message["headers"], scope[REQUEST])
             await send(message)
 
         with structlog.contextvars.bound_contextvars(http_request=scope[REQUEST]):
@@ -98,9 +87,9 @@ class Gate:
         )
 
 
-def dress(headers: MutableHeaders, scope: Scope) -> None:
-    """Puts on what every reply carries; API replies are not to be kept by caches."""
-    for name, value in HEADERS.items():
-        headers[name] = value
-    headers["X-Request-Id"] = scope.get(REQUEST, "")
-    headers.setdefault("Cache-Control", "no-store")
+def _dressed(headers: Iterable[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
+    """With what every reply carries; unless a reply says otherwise, caches don't keep it."""
+    found = [*headers, *_FIXED, (b"x-request-id", request_id.encode())]
+    if not any(name == b"cache-control" for name, _ in found):
+        found.append((b"cache-control", b"no-store"))
+    return found

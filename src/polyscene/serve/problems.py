@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from polyscene.core.errors import BusyError, ConflictError, InputError, NotFoundError, PolysceneError
+from polyscene.serve.settings import HEADERS
 
 RETRY_AFTER_S = 1
 _log = structlog.get_logger(__name__)
@@ -79,6 +80,5 @@ async def on_polyscene(request: Request, error: Exception) -> Response:
 async def on_fault(request: Request, error: Exception) -> Response:
     """A mistake of ours: 500 without its inside; the log has the traceback under the request's id."""
     _log.error("request_fault", exc_info=error)
-    return problem(
-        request, 500, "the service made a mistake; its log has the details under this request's id"
-    )
+    detail = "the service made a mistake; its log has the details under this request's id"
+    return problem(request, 500, detail, dict(HEADERS))

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from ipaddress import ip_address
 from pathlib import Path
 
+import torch
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -43,6 +44,8 @@ def serve(
         settings = Settings(readers=own.workers, waiting=own.backlog)
         app = create_app(Engine.open(workspace), settings)
         set_up("warning" if sys.stderr.isatty() else "info")
+        # One request is too small to share out; threads that wait for each other would only burn time.
+        torch.set_num_threads(1)
         Server(app, settings, lambda: (announce or _say)(url)).run(sockets=[listener])
 
 
