@@ -9,6 +9,8 @@ from polyscene.dataset.load import load_tables
 from polyscene.dataset.tables import Tables
 
 ROOT = Path(__file__).parents[1]
+# Before torch loads: tests run side by side, and torch threads that wait for a busy core slow all of them.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def _known(name: str) -> Tables:

@@ -5,7 +5,7 @@ import torch
 
 from polyscene.core.contracts import Run
 from polyscene.core.errors import ConfigError
-from polyscene.nn.machine import cpu_precision, device_of, settled
+from polyscene.nn.machine import cpu_precision, device_of, paying_threads, settled
 
 
 def test_threads_and_precision_are_put_back():
@@ -33,6 +33,15 @@ def test_chosen_precision_is_still_float32():
     assert error < 5e-6
 
 
+def test_zero_threads_are_those_that_pay():
+    threads = torch.get_num_threads()
+    paying_threads.cache_clear()
+    assert paying_threads() in {1, threads}
+    assert torch.get_num_threads() == threads
+    with settled(Run(threads=0)):
+        assert torch.get_num_threads() == paying_threads()
+
+
 def test_unknown_device_names_the_known_ones():
     with pytest.raises(ConfigError, match="'abacus' is unknown to torch; use 'cpu' or 'cuda'"):
         device_of(Run(device="abacus"))
@@ -46,6 +55,8 @@ def test_missing_gpu_says_so():
 
 def test_the_choice_is_logged(caplog):
     cpu_precision.cache_clear()
+    paying_threads.cache_clear()
     with caplog.at_level(logging.INFO, "polyscene"), settled(Run()):
         pass
     assert "float32 matmul: " in caplog.text
+    assert "threads: " in caplog.text

@@ -173,7 +173,7 @@ class Run:
 
     `view`: what a part may look at while answering (None: the catalogue of the data). `validate`: how
     good a part is on held-out queries (higher is better), for early stopping; None: train all epochs.
-    `budget_s`: stop training in time for this many seconds of wall clock. `threads`: 0 = all cores.
+    `budget_s`: stop training in time for this many seconds of wall clock. `threads`: 0 = all, if they pay.
     `checked(message)` collects plain warnings, such as "stopped before it converged".
     """
 
