@@ -61,7 +61,7 @@ class Ragged:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """(B,) how long each list is."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     def rows(self) -> NDArray[np.int64]:
         """(N,) the list that each value belongs to."""
@@ -92,7 +92,7 @@ class RaggedTable:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """(B,) how many rows each list has."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     def rows(self) -> NDArray[np.int64]:
         """(N,) the list that each row belongs to."""

@@ -31,7 +31,7 @@ class Slates:
     @property
     def lengths(self) -> NDArray[np.int64]:
         """(B,) how many candidates each slate has."""
-        return np.diff(self.offsets)
+        return self.offsets[1:] - self.offsets[:-1]
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
