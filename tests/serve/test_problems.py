@@ -1,4 +1,5 @@
 import asyncio
+import shutil
 
 import httpx
 import pytest
@@ -11,7 +12,8 @@ from polyscene.serve.app import create_app
 
 @pytest.fixture(scope="module")
 def app(root):
-    return create_app(Engine.open(root))
+    with Engine.open(root) as engine:
+        yield create_app(engine)
 
 
 def get(app, error):
@@ -49,8 +51,8 @@ def test_what_may_pass_is_a_503_that_says_when_to_come_back(app, kind):
     assert reply.json()["detail"] == "too much at once"
 
 
-def test_the_engine_is_closed_with_the_application(root):
-    engine = Engine.open(root)
+def test_the_engine_is_closed_with_the_application(fitted, tmp_path):
+    engine = Engine.open(shutil.copytree(fitted, tmp_path / "workspace"))
     app = create_app(engine)
 
     async def live():
