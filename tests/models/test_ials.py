@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from implicit.als import AlternatingLeastSquares
 
 from polyscene.core.contracts import Run
@@ -9,12 +10,13 @@ from polyscene.models.ials import Ials
 from polyscene.testing.worlds import ask, noise
 
 
-def test_fold_in_is_the_exact_solution_of_the_peer_library():
+@pytest.mark.parametrize("alpha", [1.0, 3.0])
+def test_fold_in_is_the_exact_solution_of_the_peer_library(alpha):
     data = noise()
-    part = Ials(dim=6, alpha=3.0, l2=0.7).fit(data, Run(seed=1, threads=1))
+    part = Ials(dim=6, alpha=alpha, l2=0.7).fit(data, Run(seed=1, threads=1))
     seen = interactions(data.histories, part.rows)
     peer = AlternatingLeastSquares(
-        factors=6, regularization=0.7, alpha=3.0, iterations=15, num_threads=1, random_state=1
+        factors=6, regularization=0.7, alpha=alpha, iterations=15, num_threads=1, random_state=1
     )
     peer.fit(seen, show_progress=False)
     users = peer.recalculate_user(np.arange(len(data.users)), seen)
@@ -24,7 +26,7 @@ def test_fold_in_is_the_exact_solution_of_the_peer_library():
 
 def test_fold_in_does_not_depend_on_the_block(monkeypatch):
     data = noise()
-    part = Ials(dim=6, l2=0.7).fit(data, Run(threads=1))
+    part = Ials(dim=6, alpha=2.0, l2=0.7).fit(data, Run(threads=1))
     whole = part.score_all(ask(data))
     monkeypatch.setattr(ials, "BLOCK_CELLS", 60)
     np.testing.assert_allclose(part.score_all(ask(data)), whole, rtol=1e-5, atol=1e-6)
