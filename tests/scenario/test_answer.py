@@ -1,6 +1,8 @@
 """Asks answered: histories, rules, fallbacks, exploration, traces and replays."""
 
 import json
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +12,7 @@ from polyscene.scenario.answer import recommend
 from polyscene.scenario.ask import Ask, HistoryEvent
 from polyscene.scenario.trace import rows
 
+STARTER = Path(__file__).parents[2] / "scenarios"
 POPULAR = {"scenario": "popular", "slate": 5, "stages": [{"kind": "popular"}]}
 HOME = {
     "scenario": "home",
@@ -199,6 +202,30 @@ def test_an_item_put_now_is_in_the_next_slate_and_in_its_replay(shop) -> None:
     assert "newer still" not in [each.id for each in again.answer.items]
     old = recommend(ask, shop.served, before, at=shop.at, skip=[])
     assert "brand new" not in [each.id for each in old.answer.items]
+
+
+def test_the_scenario_files_fit_answer_and_come_back(shop) -> None:
+    raws = [tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(STARTER.glob("*.toml"))]
+    for raw in raws:
+        for member in raw["stages"][0].get("of", []):
+            if member["kind"] == "sasrec":
+                member.update(epochs=1, dim=8, layers=1)
+    shop.fit(*raws)
+    asks = {"related": {"context": {"anchors": ["i3"]}}}
+    for name in shop.served:
+        asked = {"user": "u3", "k": 8, "request_id": name, **asks.get(name, {})}
+        first = shop.recommend(name, skip=[], **asked).answer
+        assert len(first.items) == 8
+        assert not first.degraded, first.notes
+        shop.reload(name)
+        again = shop.recommend(name, skip=[], **asked).answer
+        assert [each.id for each in again.items] == [each.id for each in first.items]
+        assert [each.score for each in again.items] == pytest.approx(
+            [each.score for each in first.items], abs=1e-5
+        )
+    home = shop.recommend("home", user="u3", skip=[]).answer
+    assert {source for each in home.items for source in each.sources} >= {"sasrec", "covisit", "ease"}
+    assert any(each.because in {"i0", "i4", "i5", "i6", "i7"} for each in home.items)
 
 
 def test_fallbacks_that_are_not_served_end_the_chain(shop) -> None:
