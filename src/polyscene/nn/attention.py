@@ -20,8 +20,9 @@ def causal_attention(q_NLE: Tensor, k_NLE: Tensor, v_NLE: Tensor) -> Tensor:
 
     Short sequences are padded on the right, where no real position looks, so no other mask is needed.
 
-    Source: Vaswani et al. 2017. Written out because torch's fused CPU kernel was up to 16 times slower
-    on sequences of 32 to 200 positions, forward and backward together (``bench/train_speed.py``).
+    Source: Vaswani et al. 2017. Written out because torch's fused CPU kernel is slower on sequences of 32
+    to 200 positions, forward and backward: 3 to 16 times on one processor, hardly on another
+    (``bench/train_speed.py``).
     """
     attended_NLE: Tensor = _CausalAttention.apply(q_NLE, k_NLE, v_NLE)  # type: ignore[no-untyped-call]
     return attended_NLE
