@@ -21,7 +21,8 @@ def main() -> int:
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 functions.append(length)
                 if length > FUNCTION_MAX:
-                    faults.append(f"{path}:{node.lineno} {node.name}: {length} lines, at most {FUNCTION_MAX}")
+                    where = f"{path}:{node.lineno} {node.name}"
+                    faults.append(f"{where}: {length} lines, at most {FUNCTION_MAX}")
     median = statistics.median(modules)
     if median > MODULE_MEDIAN:
         faults.append(f"median module has {median} lines, at most {MODULE_MEDIAN}")

@@ -1,7 +1,5 @@
 """Evaluating a model or a whole scenario: split, fit, rank everything, compare, warn, report."""
 
-import resource
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -67,7 +65,7 @@ def evaluate(request: EvaluateRequest, progress: Progress = silent) -> dict[str,
     parts = split(encoded.data, request.protocol, seed=request.seed, ids=encoded)
     exam = _exam(request, parts, fit_on, progress)
     ours = exam.sit(name, learner)
-    peak_mb = _peak_mb()
+    most_mb = peak_mb()
     others = [kind for kind in BASELINES if request.baselines and kind != request.model]
     beside = [exam.sit(kind, cast("Learner", find(KINDS, kind, "baseline")())) for kind in others]
     gaps = {each.name: _gaps(ours, each, request) for each in beside}
@@ -80,7 +78,7 @@ def evaluate(request: EvaluateRequest, progress: Progress = silent) -> dict[str,
         "model": name,
         "config": config,
         **ours.figures(),
-        "peak_mb": peak_mb,
+        "peak_mb": most_mb,
         "queries": len(exam.holdout.queries),
         "on": request.on,
         "fit_on": fit_on,
@@ -168,9 +166,3 @@ def _write_page(path: Path, result: Mapping[str, Any], trials: Sequence[Trial], 
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(html(result, series, f"ndcg@{k}"), encoding="utf-8")
-
-
-def _peak_mb() -> float:
-    """Most memory this process ever held; macOS counts bytes, Linux kilobytes."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1 << 20) if sys.platform == "darwin" else peak / 1024

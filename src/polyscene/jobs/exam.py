@@ -1,7 +1,5 @@
 """One exam for all: fits an answerer, ranks the held-out items, measures; equal terms for everyone."""
 
-import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -16,6 +14,7 @@ from polyscene.evaluate.beyond import ItemFacts
 from polyscene.evaluate.intervals import intervals
 from polyscene.evaluate.metrics import Measures, accuracy_at, measure
 from polyscene.evaluate.ranking import Ranking, rank
+from polyscene.observe.timing import Stopwatch
 from polyscene.scenario.file import Scenario
 from polyscene.scenario.run import Pipeline
 
@@ -103,21 +102,19 @@ class Exam:
             progress=self.progress,
             validate=None if self.valid is None else _validation(self.valid),
         )
-        wall, cpu = time.perf_counter(), _cpu_seconds()
-        stage = learner.fit(self.data, run)
-        fit_seconds, fit_cpu_seconds = time.perf_counter() - wall, _cpu_seconds() - cpu
-        wall = time.perf_counter()
-        ranking = rank(stage, self.holdout, k=max(self.ks), progress=self.progress)
-        score_seconds = time.perf_counter() - wall
+        with Stopwatch() as fitting:
+            stage = learner.fit(self.data, run)
+        with Stopwatch() as scoring:
+            ranking = rank(stage, self.holdout, k=max(self.ks), progress=self.progress)
         measures = measure(ranking, self.facts, self.ks)
         return Trial(
             name=name,
             ranking=ranking,
             measures=measures,
             intervals=intervals(measures.per_query, seed=self.seed),
-            fit_seconds=fit_seconds,
-            fit_cpu_seconds=fit_cpu_seconds,
-            score_seconds=score_seconds,
+            fit_seconds=fitting.cost.seconds,
+            fit_cpu_seconds=fitting.cost.cpu_seconds,
+            score_seconds=scoring.cost.seconds,
             warnings=tuple(f"{name}: {line}" for line in run.warnings),
         )
 
@@ -131,8 +128,3 @@ def _validation(valid: Holdout) -> Callable[[Part], float]:
         return float(accuracy_at(rank(part, sample, k=10), 10)["ndcg@10"].mean())
 
     return validate
-
-
-def _cpu_seconds() -> float:
-    """CPU seconds of this process and of the helpers it has waited for."""
-    return float(sum(os.times()[:4]))
