@@ -21,6 +21,7 @@ from polyscene.evaluate.page import html
 from polyscene.evaluate.warn import below_baselines, suspicious
 from polyscene.jobs.exam import Exam, Learner, Scene, Trial
 from polyscene.models.table import KINDS
+from polyscene.observe.timing import peak_mb
 from polyscene.scenario.file import load_scenario
 
 BASELINES = ("popular", "recent_popular", "covisit")
