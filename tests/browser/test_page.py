@@ -7,6 +7,7 @@ import shutil
 import httpx
 import pytest
 
+from polyscene.jobs.workspace import Workspace
 from polyscene.testing.service import live, tiny_workspace
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -214,3 +215,12 @@ def test_a_service_that_does_not_answer_is_told_and_taken_up_again(page):
     settled(page)
     assert all("ERR_FAILED" in fault for fault in page.faults)
     page.faults.clear()
+
+
+def test_a_workspace_that_was_never_trained_says_what_to_do(browser, tmp_path):
+    Workspace.create(tmp_path)
+    with live(tmp_path) as url:
+        page = browser.new_page(locale="en-GB")
+        page.goto(url)
+        expect(page.locator("#trouble")).to_contain_text("polyscene train")
+        page.close()

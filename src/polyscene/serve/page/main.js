@@ -184,7 +184,7 @@ async function start() {
     scenarios.sort((a, b) => b.stages.length - a.stages.length);
     page.shelves = scenarios.map((scenario) => new Shelf(scenario, { pick, trace: openTrace, retry: () => guarded(ask) }));
     byId("shelves").replaceChildren(...page.shelves.map((shelf) => shelf.node));
-    if (!page.shelves.length) tell(byId("trouble"), say("no-scenes"));
+    if (!page.shelves.length) throw new api.Problem(503, say("no-scenes"));
     const users = await api.users(50);
     byId("users").replaceChildren(...users.map((user) => el("option", { value: user })));
     byId("user").placeholder = users.slice(0, 2).join(", ");
