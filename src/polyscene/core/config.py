@@ -103,16 +103,21 @@ def with_settings(config: C, settings: Mapping[str, str], where: str) -> C:
     for key, text in settings.items():
         if key not in fields:
             raise ConfigError(f"{where}: unknown key {key!r}{nearest(key, fields)}")
-        try:
-            changes[key] = msgspec.convert(_literal(text), hints[key], strict=False)
-        except msgspec.ValidationError as problem:
-            raise ConfigError(f"{where}.{key}: {problem}; got {text!r}") from problem
+        changes[key] = _read_text(text, hints[key], f"{where}.{key}")
     return msgspec.structs.replace(config, **changes)
 
 
-def _literal(text: str) -> object:
+def _read_text(text: str, hint: Any, where: str) -> object:
+    """The value that a text stands for: as JSON where the field takes that, else the text itself."""
     try:
-        value: object = msgspec.json.decode(text)
+        literal: object = msgspec.json.decode(text)
     except msgspec.DecodeError:
-        return text
+        literal = text
+    try:
+        value: object = msgspec.convert(literal, hint, strict=False)
+    except msgspec.ValidationError as problem:
+        try:
+            value = msgspec.convert(text, hint, strict=False)
+        except msgspec.ValidationError:
+            raise ConfigError(f"{where}: {problem}; got {text!r}") from problem
     return value
