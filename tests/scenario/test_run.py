@@ -49,7 +49,7 @@ def test_a_pipeline_is_a_part_like_any_other(pipeline: Pipeline) -> None:
     first = Slates(np.arange(len(queries) + 1), np.full(len(queries), 28, np.int32), np.ones(len(queries)))
     found = pipeline(queries, first)
     assert (found.items[found.offsets[:-1]] == 28).all()
-    assert [step.step.called for step in pipeline.sources()] == ["popular", "random"]
+    assert [step.name for step in pipeline.sources()] == ["popular", "random"]
 
 
 def test_the_mask_names_what_was_left_out(pipeline: Pipeline) -> None:

@@ -31,6 +31,9 @@ class Rows:
         if len(self) == width and width and self.codes[0] == 0 and bool((np.diff(self.codes) == 1).all()):
             return np.ascontiguousarray(scores_BR, np.float32)
         block = np.full((len(scores_BR), width), -np.inf, np.float32)
+        if len(self._row_of) <= width:
+            block[:, self.codes] = scores_BR
+            return block
         known = self.codes < width
         block[:, self.codes[known]] = scores_BR[:, known]
         return block

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from polyscene.core.arrays import Floats
+from polyscene.core.arrays import Array, Floats
 from polyscene.core.config import Config
 from polyscene.core.contracts import Data, Effect, Run, State, StillView, View
 from polyscene.core.errors import ConfigError
@@ -15,7 +15,7 @@ from polyscene.core.slates import Slates
 from polyscene.features.attributes import attribute_vectors
 
 BLOCK_CELLS = 4_000_000
-"""Vector cells held at once: 16 MB."""
+"""Likenesses held at once: 16 MB."""
 
 
 class Mmr(Config, frozen=True, kw_only=True, tag="mmr"):
@@ -27,7 +27,7 @@ class Mmr(Config, frozen=True, kw_only=True, tag="mmr"):
     `depth` candidates take part, and only the places that the query wants are filled; the rest keep
     their order behind them. Ties go to the earlier place, which keeps replay exact.
 
-    Shapes: B slates, n = `depth` candidates, D attribute words. O(wanted · n · D) a slate.
+    Shapes: B slates, n = `depth` candidates, D attribute words. O(n · n · D) a slate.
 
     Source: Carbonell and Goldstein, The Use of MMR, 1998. Scores are min-max scaled per slate first.
     """
@@ -60,50 +60,47 @@ class MmrPart:
         """The same candidates in a more varied order; scores stay what they were."""
         lengths = np.minimum(slates.lengths, self.config.depth)
         vectors = attribute_vectors(self.view.catalogue, slates.items, self.config.by)
-        if self.config.mix == 1 or not vectors.shape[1]:
+        if self.config.mix == 1 or not vectors.shape[1] or not len(vectors):
             return slates
         positions = np.arange(len(slates.items))
-        step = max(1, BLOCK_CELLS // max(1, int(lengths.max(initial=0)) * vectors.shape[1]))
+        step = max(1, BLOCK_CELLS // max(1, int(lengths.max(initial=0)) ** 2))
         for start in range(0, len(slates), step):
             rows = np.arange(start, min(start + step, len(slates)))
-            self._reorder(rows, lengths[rows], queries.wanted[rows], (slates, vectors, positions))
+            spots_BN, real_BN = _padded(slates.offsets[rows], lengths[rows])
+            value_BN = self.config.mix * _scaled(slates.scores[spots_BN], real_BN)
+            order_BN = self._order(
+                np.where(real_BN, value_BN, -np.inf), vectors[spots_BN], queries.wanted[rows]
+            )
+            for row, order, length in zip(rows, order_BN, lengths[rows], strict=True):
+                picked = order[: min(int(queries.wanted[row]), int(length))]
+                rest = np.delete(np.arange(length), picked)
+                offset = slates.offsets[row]
+                positions[offset : offset + length] = offset + np.concatenate([picked, rest])
         return slates.at(positions, slates.lengths)
 
-    def _reorder(
-        self,
-        rows: NDArray[np.int64],
-        lengths: NDArray[np.int64],
-        wanted: NDArray[np.int32],
-        about: tuple[Slates, Floats, NDArray[np.int64]],
-    ) -> None:
-        """Writes the new order of some slates into `positions`; the slates stand padded side by side."""
-        slates, vectors, positions = about
-        width = int(lengths.max(initial=0))
-        place = np.arange(width)[None]
-        real_BN = place < lengths[:, None]
-        spots_BN = np.where(real_BN, slates.offsets[rows][:, None] + place, 0)
-        value_BN = self.config.mix * _scaled(slates.scores[spots_BN], real_BN)
-        vectors_BND = vectors[spots_BN] if len(slates.items) else np.zeros((len(rows), 0, 1), np.float32)
-        alike_BN = np.zeros(value_BN.shape, np.float32)
-        free_BN = real_BN.copy()
-        each = np.arange(len(rows))
-        turns = int(np.minimum(wanted, lengths).max(initial=0))
-        order_BN = np.empty((len(rows), turns), np.int64)
+    def _order(self, value_BN: Floats, vectors_BND: Floats, wanted: Array) -> Array:
+        """(B, turns) place in its slate of what is taken turn by turn; -inf marks what can't be."""
+        alike_BNN = (1 - self.config.mix) * np.matmul(vectors_BND, vectors_BND.transpose(0, 2, 1))
+        penalty_BN = np.zeros_like(value_BN)
+        each = np.arange(len(value_BN))
+        turns = min(int(wanted.max(initial=0)), value_BN.shape[1])
+        order_BN = np.empty((len(value_BN), turns), np.int64)
         for turn in range(turns):
-            gain_BN = np.where(free_BN, value_BN - (1 - self.config.mix) * alike_BN, -np.inf)
-            best_B = gain_BN.argmax(1)
-            order_BN[:, turn] = best_B
-            free_BN[each, best_B] = False
-            latest_BN = np.matmul(vectors_BND, vectors_BND[each, best_B][:, :, None])[:, :, 0]
-            np.maximum(alike_BN, latest_BN, out=alike_BN)
-        for row, offset in enumerate(slates.offsets[rows]):
-            picked = order_BN[row, : min(int(wanted[row]), int(lengths[row]))]
-            rest = np.setdiff1d(np.arange(lengths[row]), picked, assume_unique=True)
-            positions[offset : offset + lengths[row]] = offset + np.concatenate([picked, rest])
+            order_BN[:, turn] = best_B = (value_BN - penalty_BN).argmax(1)
+            value_BN[each, best_B] = -np.inf
+            np.maximum(penalty_BN, alike_BNN[each, best_B], out=penalty_BN)
+        return order_BN
 
     def state(self) -> State:
         """Empty."""
         return State()
+
+
+def _padded(offsets: Array, lengths: Array) -> tuple[Array, Array]:
+    """(B, N) positions of each slate's candidates side by side, and which of them are real."""
+    place = np.arange(int(lengths.max(initial=0)))[None]
+    real_BN = place < lengths[:, None]
+    return np.where(real_BN, offsets[:, None] + place, 0), real_BN
 
 
 def _scaled(scores_BN: Floats, real_BN: NDArray[np.bool_]) -> Floats:

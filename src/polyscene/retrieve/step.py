@@ -132,22 +132,22 @@ class Watch:
     records: dict[str, Record] = field(default_factory=dict)
     started: float = field(default_factory=perf_counter)
 
-    def reason_to_skip(self, step: Step, *, last_resort: bool) -> str:
+    def reason_to_skip(self, name: str, on_error: str, *, last_resort: bool) -> str:
         """Why the step must not run now; empty if it may."""
-        if step.called in self.skip:
+        if name in self.skip:
             return "skip mask"
-        if self.budget_ms is None or step.on_error != "skip" or last_resort:
+        if self.budget_ms is None or on_error != "skip" or last_resort:
             return ""
         spent = (perf_counter() - self.started) * 1e3
-        cost = self.costs.ms.get(step.called, 0.0)
+        cost = self.costs.ms.get(name, 0.0)
         if spent + cost <= self.budget_ms:
             return ""
-        self.costs.skipped(step.called)
+        self.costs.skipped(name)
         return f"budget: {spent:.1f} ms of {self.budget_ms:g} spent, it costs {cost:.1f}"
 
-    def saw(self, step: Step, before: Slates, after: Slates, ms: float, skipped: str) -> None:
+    def saw(self, name: str, before: Slates, after: Slates, ms: float, skipped: str) -> None:
         """Takes note of one call; the blocks of one batch add up."""
-        record = self.records.setdefault(step.called, Record(step.called))
+        record = self.records.setdefault(name, Record(name))
         record.before += len(before.items)
         record.after += len(after.items)
         record.ms += ms
@@ -155,7 +155,7 @@ class Watch:
         if self.keep:
             record.slates = after
         if not skipped and len(before):
-            self.costs.saw(step.called, ms / len(before))
+            self.costs.saw(name, ms / len(before))
 
 
 _open: ContextVar[Watch | None] = ContextVar("polyscene_watch", default=None)
@@ -171,23 +171,20 @@ def watching(watch: Watch) -> Iterator[Watch]:
         _open.reset(token)
 
 
-@dataclass(frozen=True, slots=True)
 class StepPart:
     """A fitted step: calls its part, leaves it out where it may, and reports."""
 
-    step: Step
-    part: Part
-
-    @property
-    def effect(self) -> frozenset[Effect]:
-        """What the part does."""
-        return self.part.effect
+    def __init__(self, step: Step, part: Part) -> None:
+        self.step = step
+        self.part = part
+        self.name = step.called
+        self.effect = part.effect
+        self.adds = Effect.ADDS in part.effect
+        self._scorer = part if isinstance(part, ScoresAll) else None
 
     def __call__(self, queries: Queries, slates: Slates) -> Slates:
         """The part's slates; `slates` unchanged where it is skipped."""
-        return self.attempt(
-            queries, slates, last_resort=not len(slates.items) and Effect.ADDS in self.effect
-        )
+        return self.attempt(queries, slates, last_resort=self.adds and not len(slates.items))
 
     def attempt(self, queries: Queries, slates: Slates, *, last_resort: bool) -> Slates:
         """As a call; `last_resort` keeps the budget from leaving out the only source of candidates.
@@ -197,7 +194,7 @@ class StepPart:
         """
         watch = _open.get() or Watch()
         started = perf_counter()
-        found, reason = slates, watch.reason_to_skip(self.step, last_resort=last_resort)
+        found, reason = slates, watch.reason_to_skip(self.name, self.step.on_error, last_resort=last_resort)
         if not reason:
             try:
                 found = self._answer(queries, slates)
@@ -205,26 +202,25 @@ class StepPart:
                 if self.step.on_error != "skip":
                     raise
                 reason = f"failed: {problem}"
-        watch.saw(self.step, slates, found, (perf_counter() - started) * 1e3, reason)
+        watch.saw(self.name, slates, found, (perf_counter() - started) * 1e3, reason)
         return found
 
     def scores_of(self, queries: Queries, slates: Slates) -> Scores | None:
         """(N,) this part's score of every candidate, NaN where it has none; None if it can't score all."""
-        if not isinstance(self.part, ScoresAll):
+        if self._scorer is None:
             return None
-        scores: Scores = self._score_all(self.part, queries)[slates.rows(), slates.items]
+        scores: Scores = self._score_all(self._scorer, queries)[slates.rows(), slates.items]
         return np.where(scores > -np.inf, scores, np.float32(np.nan))
 
     def _answer(self, queries: Queries, slates: Slates) -> Slates:
-        adds = Effect.ADDS in self.effect
-        found = self._signed(self._find(queries)) if adds else self.part(queries, slates)
+        found = self._signed(self._find(queries)) if self.adds else self.part(queries, slates)
         self._numbers(found.scores)
-        return append(slates, found) if adds else found
+        return append(slates, found) if self.adds else found
 
     def _find(self, queries: Queries) -> Slates:
         take = self.step.take
-        if isinstance(self.part, ScoresAll):
-            scores_BI = mask_block(self._score_all(self.part, queries).copy(), queries)
+        if self._scorer is not None:
+            scores_BI = mask_block(self._score_all(self._scorer, queries).copy(), queries)
             counts = take or queries.wanted
             return top(scores_BI, int(np.max(counts, initial=0))).head(counts)
         found = self.part(queries.wanting(take) if take else queries, Slates.empty(len(queries)))
@@ -236,15 +232,15 @@ class StepPart:
 
     def _numbers(self, scores: Scores) -> Scores:
         if np.isnan(scores).any():
-            raise FloatingPointError(f"{self.step.called} gave scores that are not numbers")
+            raise FloatingPointError(f"{self.name} gave scores that are not numbers")
         return scores
 
     def _signed(self, found: Slates) -> Slates:
         """With the evidence of this source, unless its members wrote theirs."""
         if any(name.startswith("rank:") for name in found.columns):
             return found
-        named = found.with_column(f"rank:{self.step.called}", found.ranks().astype(np.float32))
-        return named.with_column(f"score:{self.step.called}", found.scores)
+        named = found.with_column(f"rank:{self.name}", found.ranks().astype(np.float32))
+        return named.with_column(f"score:{self.name}", found.scores)
 
     def state(self) -> State:
         """The part's."""
@@ -255,5 +251,5 @@ def fit_all(
     steps: Sequence[Step], data: Data, run: Run, warm: Iterable[Any] | None = None
 ) -> tuple[StepPart, ...]:
     """Every step fitted on the same data, from older parts of the same steps where there are."""
-    older: dict[str, StepPart] = {part.step.called: part for part in warm or ()}
+    older: dict[str, StepPart] = {part.name: part for part in warm or ()}
     return tuple(step.fit(data, run, older.get(step.called)) for step in steps)

@@ -62,18 +62,18 @@ class UnionPart:
         for member in self.members:
             brought = member.attempt(queries, empty, last_resort=not found)
             if brought.columns:
-                found[member.step.called] = brought
+                found[member.name] = brought
         fused = _fuse(list(found.values()), len(queries), self.smoothing)
         for member in self.members:
-            if member.step.called in found:
+            if member.name in found:
                 scores = member.scores_of(queries, fused)
                 if scores is not None:
-                    fused = fused.with_column(f"score:{member.step.called}", scores)
+                    fused = fused.with_column(f"score:{member.name}", scores)
         return append(slates, fused)
 
     def state(self) -> State:
         """Every member's, under its name."""
-        return pack({member.step.called: member for member in self.members})
+        return pack({member.name: member for member in self.members})
 
 
 def _fuse(found: list[Slates], count: int, smoothing: float) -> Slates:

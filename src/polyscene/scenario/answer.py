@@ -195,7 +195,7 @@ def _because(pipeline: Pipeline, queries: Queries, slates: Slates) -> Codes:
     """(N,) the history item that spoke for each, by the first source that brought it and can tell."""
     found = np.full(len(slates.items), -1, np.int32)
     for source in pipeline.sources():
-        ranks = slates.columns.get(f"rank:{source.step.called}")
+        ranks = slates.columns.get(f"rank:{source.name}")
         if ranks is not None and isinstance(source.part, Explains):
             told = source.part.because(queries, slates)
             found = np.where((found < 0) & ~np.isnan(ranks), told, found)

@@ -50,7 +50,7 @@ def fit_steps(
     """
     hungry = [place for place, step in enumerate(steps) if getattr(step.stage, "needs_examples", False)]
     share = run if run.budget_s is None else replace(run, budget_s=run.budget_s / (2 if hungry else 1))
-    older = {part.step.called: part for part in warm}
+    older = {part.name: part for part in warm}
     rankers: dict[int, StepPart] = {}
     if hungry:
         past = hold_back(data, prepare, run)

@@ -34,7 +34,7 @@ class Pipeline:
 
     def state(self) -> State:
         """Every stage's, under its name."""
-        return pack({part.step.called: part for part in self.parts})
+        return pack({part.name: part for part in self.parts})
 
     def sources(self) -> Iterator[StepPart]:
         """The steps that bring candidates, members of unions one by one."""

@@ -29,7 +29,7 @@ def trace_of(pipeline: Pipeline, queries: Queries, result: Result, ids: Ids) -> 
         {"name": r.name, "before": r.before, "after": r.after, "ms": round(r.ms, 3), "skipped": r.skipped}
         for r in records.values()
     ]
-    kept = [records[part.step.called] for part in pipeline.parts if part.step.called in records]
+    kept = [records[part.name] for part in pipeline.parts if part.name in records]
     return {
         "scenario": pipeline.name,
         "history": int(queries.history.lengths[0]),
