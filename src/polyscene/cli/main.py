@@ -13,6 +13,10 @@ import typer
 from polyscene.cli import bundles, data, evaluate, look, recommend, serve, train
 from polyscene.core.errors import BundleError, PolysceneError, StoreError
 
+# Threads of torch that wait burn a core each by default, which stalls all of them on a busy machine.
+# Read when torch loads, so it is said here, before anything does.
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
 app = typer.Typer(
     name="polyscene",
     help="One recommender for every scene of a product: events in, served recommendations out.",
