@@ -59,6 +59,10 @@ def test_all_kinds_can_be_imported() -> None:
         (scenario(slate=0), "slate: Expected `int` >= 1"),
         (scenario(stages=[{"kind": "populr"}]), "unknown kind 'populr'; did you mean 'popular'?"),
         (scenario(stages=[{"kind": "popular", "taek": 3}]), "unknown key 'taek'"),
+        (
+            scenario(stages=[{"kind": "popular", "taek": 3, "name": "x"}]),
+            "home.toml.stages[0]: unknown key",
+        ),
         (scenario(stages=[{"kind": "popular", "take": 0}]), "take"),
         (scenario(stages=[]), "'stages' is empty"),
         ({"scenario": "home"}, "missing key 'stages'"),

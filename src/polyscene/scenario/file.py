@@ -170,7 +170,11 @@ def read_scenario(raw: Mapping[str, Any], where: str) -> Scenario:
     stages = raw.get("stages")
     if isinstance(stages, list | tuple):
         raw = {**raw, "stages": [_wrapped(stage) for stage in stages]}
-    scenario = fill(Scenario, raw, where, KINDS)
+    try:
+        scenario = fill(Scenario, raw, where, KINDS)
+    except ConfigError as problem:
+        # The file knows nothing of the step that was put around its table.
+        raise ConfigError(str(problem).replace("].stage", "]")) from problem
     _check(scenario, where)
     return scenario
 
