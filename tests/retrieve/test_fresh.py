@@ -36,12 +36,19 @@ def test_newest_first_as_of_the_query_ties_by_code() -> None:
     assert part(ask(30, 5), Slates.empty(1)).of(0).tolist()[0] == 3
 
 
-def test_an_item_put_now_is_there_now() -> None:
+def test_an_item_first_seen_in_the_event_to_be_predicted_is_not_given_away() -> None:
+    part = Fresh().fit(nothing(), Run(view=Live(items(5, 10))))
+    assert part(ask(10, 2), Slates.empty(1)).of(0).tolist() == [0]
+
+
+def test_an_item_put_a_moment_ago_is_there_now() -> None:
     live = Live(items(5, 9))
     part = Fresh().load(State(), Run(view=live))
     part(ask(10, 2), Slates.empty(1))
     live.catalogue = items(5, 9, 10)
-    assert part(ask(10, 3), Slates.empty(1)).of(0).tolist() == [2, 1, 0]
+    soon = ask(10, 3)
+    soon = replace(soon, at=soon.at + 1)
+    assert part(soon, Slates.empty(1)).of(0).tolist() == [2, 1, 0]
 
 
 def test_days_limit_the_age_and_rules_hold() -> None:

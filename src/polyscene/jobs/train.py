@@ -62,7 +62,7 @@ def train(workspace: Workspace, request: TrainRequest, progress: Progress) -> li
     for name in request.names:
         if name not in scenarios:
             raise InputError(f"train: no scenario {name!r}{nearest(name, scenarios)}")
-    names = _with_fallbacks(request.names, scenarios) if request.names else sorted(scenarios)
+    names = _with_fallbacks(request.names, workspace, scenarios) if request.names else sorted(scenarios)
     with workspace.reader() as log:
         world = World.open(log)
         data, position = world.data(), world.position
@@ -136,9 +136,13 @@ def _run(workspace: Workspace, request: TrainRequest, data: Data, progress: Prog
     )
 
 
-def _with_fallbacks(names: Sequence[str], scenarios: Mapping[str, Scenario]) -> list[str]:
-    """The scenarios and those they fall back on, each once, in order."""
-    return list(dict.fromkeys(each for name in names for each in chain(name, scenarios)))
+def _with_fallbacks(
+    names: Sequence[str], workspace: Workspace, scenarios: Mapping[str, Scenario]
+) -> list[str]:
+    """The scenarios, and those they fall back on that have no bundle yet."""
+    shelf = workspace.shelf()
+    behind = dict.fromkeys(each for name in names for each in chain(name, scenarios))
+    return [name for name in behind if name in names or shelf.current(name) is None]
 
 
 def digest_of(data: Data) -> str:

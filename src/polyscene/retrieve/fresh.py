@@ -21,7 +21,8 @@ class Fresh(Config, frozen=True, kw_only=True, tag="fresh"):
     """Items by the time they were put, newest first, as of the time of the query.
 
     Reads the live catalogue, so nothing is learned and a new item needs no refit. `days` leaves out what
-    is older. Items put at the same time: the lower code first.
+    is older. Items put at the same time: the lower code first. What was put in the very millisecond of the
+    query is not there yet: an item first seen in the event to be predicted must not give it away.
 
     Source: none needed.
     """
@@ -58,7 +59,7 @@ class FreshPart:
         catalogue = self.view.catalogue
         width = min(catalogue.size, queries.allowed.size)
         put_at = catalogue.put_at[None, :width]
-        there = put_at <= queries.at[:, None]
+        there = put_at < queries.at[:, None]
         if self.days is not None:
             there &= put_at > queries.at[:, None] - int(self.days * DAY_MS)
         scores = np.full((len(queries), queries.allowed.size), -np.inf, np.float32)
