@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar
 import numpy as np
 from msgspec import Meta
 from scipy import linalg
+from threadpoolctl import threadpool_limits
 
 from polyscene.core.answer import answer
 from polyscene.core.arrays import Array, Codes, Floats, Scores
@@ -17,12 +18,15 @@ from polyscene.core.reasons import strongest
 from polyscene.core.rows import Rows
 from polyscene.core.slates import Slates
 from polyscene.dataset.matrix import interactions
-from polyscene.nn.products import product
+from polyscene.nn.products import PANEL, product
 
 GRAM_CELLS = 8_000_000
 """Cells of the dense user block that the Gram matrix is summed from (32 MB)."""
 STEEP = 1e4
 """Bound on the condition number above which float32 is not trusted with the inverse."""
+
+WIDE = 8192
+"""Items from which the inverse takes all cores; below, two threads on busy cores cost ten times one."""
 
 
 class Ease(Config, frozen=True, kw_only=True, tag="ease"):
@@ -92,13 +96,17 @@ class EasePart:
 
 
 def _gram(data: Data, rows: Rows) -> Floats:
-    """(R, R) how many histories hold both items."""
+    """(R, R) how many histories hold both items; only the lower triangle is sure to be filled."""
     gram_RR = np.zeros((len(rows), len(rows)), np.float32)
     step = max(1, GRAM_CELLS // max(1, len(rows)))
     for start in range(0, len(data.histories), step):
         users = np.arange(start, min(start + step, len(data.histories)))
         block_BR = interactions(data.histories.take(users), rows)
-        gram_RR += product(block_BR.T.tocsr(), block_BR.toarray())
+        items_RB, dense_BR = block_BR.T.tocsr(), block_BR.toarray()
+        for left in range(0, len(rows), PANEL):
+            gram_RR[left:, left : left + PANEL] += product(
+                items_RB[left:], dense_BR[:, left : left + PANEL]
+            )
     return gram_RR
 
 
@@ -106,11 +114,12 @@ def _weights(gram_RR: Floats, l2: float) -> Floats:
     """(R, R) least squares under a zero diagonal: -P[j, i] / P[i, i] with P = (gram + l2)^-1."""
     if not len(gram_RR):
         return gram_RR
-    steepness = 1.0 + float(gram_RR.sum(axis=1).max()) / l2
     diagonal = np.diag_indices_from(gram_RR)
+    steepness = 1.0 + float(gram_RR[diagonal].sum(dtype=np.float64)) / l2
     matrix = gram_RR if steepness < STEEP else gram_RR.astype(np.float64)
     matrix[diagonal] += l2
-    inverse = linalg.inv(matrix, assume_a="pos", overwrite_a=True, check_finite=False)
+    with threadpool_limits(1 if len(matrix) < WIDE else None, "blas"):
+        inverse = linalg.inv(matrix, assume_a="pos", lower=True, overwrite_a=True, check_finite=False)
     inverse /= -inverse[diagonal]
     inverse[diagonal] = 0.0
     return np.ascontiguousarray(inverse, np.float32)
