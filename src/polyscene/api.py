@@ -8,12 +8,14 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
 from polyscene.core.contracts import silent
 from polyscene.core.errors import InputError
 from polyscene.dataset.load import tables_from_frames
+from polyscene.dataset.tables import Tables
 from polyscene.jobs.engine import Engine
 from polyscene.jobs.ingest import append_tables
 from polyscene.jobs.train import TrainRequest
@@ -101,14 +103,24 @@ def train(
     """
     tables = tables_from_frames(events, items, users, mapping=mapping or {})
     temporary = tempfile.TemporaryDirectory(prefix="polyscene-")
-    space = Workspace.create(Path(temporary.name))
-    for starter in (space.root / "scenarios").iterdir():
+    with ExitStack() as undo:
+        undo.callback(temporary.cleanup)
+        root = Path(temporary.name)
+        _fit(root, tables, _recipe(model, settings))
+        recommender = Recommender(root, temporary)
+        undo.pop_all()
+    return recommender
+
+
+def _fit(root: Path, tables: Tables, recipe: str) -> None:
+    """Makes a workspace with one scenario at `root`, and fits it on the tables."""
+    space = Workspace.create(root)
+    for starter in (root / "scenarios").iterdir():
         starter.unlink()
-    (space.root / "scenarios" / f"{SCENARIO}.toml").write_text(_recipe(model, settings), encoding="utf-8")
+    (root / "scenarios" / f"{SCENARIO}.toml").write_text(recipe, encoding="utf-8")
     with space.log() as log:
         append_tables(log, tables, silent)
     train_job(space, TrainRequest(holdout=False), silent)
-    return Recommender(space.root, temporary)
 
 
 def _recipe(model: str, settings: Mapping[str, Any]) -> str:
