@@ -30,12 +30,13 @@ class Rows:
         """Scores by row (B, R) as a block by code (B, width); -inf where this part has no row."""
         if len(self) == width and width and self.codes[0] == 0 and bool((np.diff(self.codes) == 1).all()):
             return np.ascontiguousarray(scores_BR, np.float32)
-        block = np.full((len(scores_BR), width), -np.inf, np.float32)
-        if len(self._row_of) <= width:
-            block[:, self.codes] = scores_BR
-            return block
-        known = self.codes < width
-        block[:, self.codes[known]] = scores_BR[:, known]
+        rows = self.of(np.arange(width))
+        if not len(self):
+            return np.full((len(scores_BR), width), -np.inf, np.float32)
+        block = np.take(
+            np.asarray(scores_BR, np.float32), rows, axis=1
+        )  # far quicker than assigning columns
+        block[:, rows < 0] = -np.inf
         return block
 
     def __len__(self) -> int:
