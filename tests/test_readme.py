@@ -31,7 +31,7 @@ def test_the_python_runs_and_prints_what_it_says(name, tmp_path):
         timeout=120,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.strip() == "[('b', 'a')]"
+    assert done.stdout.strip() == "[('y', 'x')]"
     assert (tmp_path / "cinema" / "polyscene.toml").is_file()
 
 

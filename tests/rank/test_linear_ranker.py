@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from polyscene.core.catalogue import Column
 from polyscene.core.contracts import Data, Examples, Run, State, StillView
 from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.slates import Slates
+from polyscene.features.convert import Conversion
 from polyscene.rank.features import Facts, features, names
 from polyscene.rank.linear_ranker import LinearRanker
 from polyscene.testing.worlds import ask, noise
@@ -86,7 +88,7 @@ def test_what_it_cannot_work_with_is_told(known: Data) -> None:
         LinearRanker().load(State(), view)
     state = LinearRanker().fit(known, Run()).state()
     with pytest.raises(BundleError, match="do not belong"):
-        LinearRanker().load(State(state.tensors, {"sources": ["good"]}), view)
+        LinearRanker().load(State(state.tensors, {**state.meta, "sources": ["good"]}), view)
 
 
 def test_features_are_what_their_names_say(known: Data) -> None:
@@ -95,8 +97,8 @@ def test_features_are_what_their_names_say(known: Data) -> None:
     missing[2] = np.nan
     slates = replace(slates, columns={**slates.columns, "score:good": missing, "rank:good": -missing})
     popularity = np.arange(5, dtype=np.float32)
-    facts = Facts(("good", "other"), popularity, known.catalogue)
-    table = dict(zip(names(facts.sources), features(queries, slates, facts).T, strict=True))
+    facts = Facts(("good", "other"), popularity, known.catalogue, Conversion({}, {}))
+    table = dict(zip(names(facts.sources, ()), features(queries, slates, facts).T, strict=True))
     there = ~np.isnan(missing)
     assert table["brought:good"].tolist() == there.astype(float).tolist()
     expected = (missing - missing[there].mean()) / missing[there].std()
@@ -109,3 +111,30 @@ def test_features_are_what_their_names_say(known: Data) -> None:
     )
     assert (table["age"] > 0).all()
     assert not table["overlap"].any()
+
+
+def test_numbers_of_the_items_count_scaled_as_at_the_fit(known: Data) -> None:
+    """What comes next is always the dearest of the slate: the price is all there is to learn."""
+    price = np.linspace(1, 1e6, known.size)
+    catalogue = replace(
+        known.catalogue, columns={"price": Column("number", price), "name": Column("text", price)}
+    )
+    queries, slates = known.examples.queries, known.examples.slates
+    dearest = np.maximum.reduceat(slates.items, slates.offsets[:-1])
+    labels = (slates.items == dearest[slates.rows()]).astype(np.float32)
+    world = replace(known, catalogue=catalogue, examples=Examples(queries, slates, labels))
+    config = LinearRanker(attributes={"price": {"kind": "quantile"}})
+    part = config.fit(world, Run())
+    assert max(part.weights(), key=part.weights().get) == "attribute:price"
+    found = part(queries, slates)
+    assert (found.items[found.offsets[:-1]] == dearest).mean() > 0.9
+
+    # The bundle keeps the scaling; a catalogue without the attribute is no fault.
+    again = config.load(part.state(), Run(view=StillView(known.catalogue)))
+    assert again(queries, slates).items.shape == found.items.shape
+    same = config.load(part.state(), Run(view=StillView(catalogue)))
+    np.testing.assert_array_equal(same(queries, slates).items, found.items)
+    with pytest.raises(ConfigError, match="'name' is a text, expected a number"):
+        LinearRanker(attributes={"name": {"kind": "log"}}).fit(world, Run())
+    with pytest.raises(ConfigError, match="did you mean 'quantile'"):
+        LinearRanker(attributes={"price": {"kind": "quantil"}})

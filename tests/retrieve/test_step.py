@@ -8,7 +8,8 @@ import pytest
 from polyscene.core.contracts import Run
 from polyscene.core.queries import Queries, history_of
 from polyscene.core.slates import Slates
-from polyscene.retrieve.step import Costs, Step, Watch, pack, unpack, watching
+from polyscene.core.states import pack, unpack
+from polyscene.retrieve.step import Costs, Step, Watch, watching
 from polyscene.testing.worlds import nothing
 
 RUN, DATA = Run(), nothing(10)

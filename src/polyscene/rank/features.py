@@ -1,17 +1,19 @@
 """What the linear ranker looks at: one definition for training and for serving."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polyscene.core.arrays import Array, Floats
+from polyscene.core.arrays import Array, Codes, Floats, Ragged
 from polyscene.core.catalogue import Catalogue
 from polyscene.core.clock import DAY_MS
+from polyscene.core.errors import ConfigError
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
 from polyscene.features.attributes import attribute_vectors
+from polyscene.features.convert import Conversion
 
 CLIP = 5.0
 """Standard deviations at which scores are cut off."""
@@ -23,26 +25,28 @@ RECENT = 20
 class Facts:
     """What the features need besides query and slate.
 
-    Shapes: `popularity` (n,) log(1 + interactions) as of the fit; codes above n count 0.
+    Shapes: `popularity` (n,) log(1 + interactions) as of the fit; codes above n count 0. `attributes`:
+    how numbers of the catalogue are scaled, as of the fit.
     """
 
     sources: tuple[str, ...]
     popularity: Floats
     catalogue: Catalogue
+    attributes: Conversion
 
 
-def names(sources: Sequence[str]) -> list[str]:
+def names(sources: Sequence[str], attributes: Iterable[str]) -> list[str]:
     """The names of the F features, in order."""
     each = [f"{name}:{source}" for source in sources for name in ("brought", "place", "score", "near")]
-    return [*each, "popularity", "age", "overlap"]
+    return [*each, "popularity", "age", "overlap", *(f"attribute:{name}" for name in attributes)]
 
 
 def features(queries: Queries, slates: Slates, facts: Facts) -> Floats:
     """(N, F) one row per candidate; 0 stands for what is missing.
 
     Per source: did it bring the item; 1 / log2(2 + rank); its score in standard deviations from the mean
-    of this slate; how near that is to the best. Then log
-    popularity, log days since the item was put, and the likeness of its attributes to the history.
+    of this slate; how near that is to the best. Then log popularity, log days since the item was put, the
+    likeness of its attributes to the history, and the numbers that the ranker's config asks for.
     """
     rows = slates.rows()
     columns: list[Array] = []
@@ -51,7 +55,28 @@ def features(queries: Queries, slates: Slates, facts: Facts) -> Floats:
     columns.append(_popularity(slates, facts.popularity))
     columns.append(_age(queries, slates, rows, facts.catalogue))
     columns.append(_overlap(queries, slates, rows, facts.catalogue))
+    if facts.attributes.plan:
+        columns += facts.attributes(numbers(facts.catalogue, facts.attributes.plan, slates.items)).values()
     return np.stack(columns, axis=1).astype(np.float32)
+
+
+def numbers(catalogue: Catalogue, wanted: Iterable[str], items: Codes) -> dict[str, Array]:
+    """(N,) attribute values of the items by name, NaN where an item or the catalogue has none.
+
+    Raises:
+        ConfigError: The attribute is no number.
+    """
+    found: dict[str, Array] = {}
+    known = items < catalogue.size
+    for name in wanted:
+        column = catalogue.columns.get(name)
+        found[name] = np.full(len(items), np.nan)
+        if column is None:
+            continue
+        if isinstance(column.values, Ragged) or column.type != "number":
+            raise ConfigError(f"linear_ranker: attribute {name!r} is a {column.type}, expected a number")
+        found[name][known] = column.values[items[known]]
+    return found
 
 
 def _evidence(slates: Slates, rows: Array, source: str) -> list[Array]:

@@ -9,12 +9,14 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from polyscene.core.arrays import Array, Floats, Ragged, offsets_of
-from polyscene.core.config import Config
+from polyscene.core.config import Config, read
 from polyscene.core.contracts import Data, Effect, Examples, Run, State, StillView, View
 from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
-from polyscene.rank.features import Facts, features, names
+from polyscene.core.states import pack, unpack
+from polyscene.features.convert import CONVERTERS, Conversion, fit_conversion
+from polyscene.rank.features import Facts, features, names, numbers
 
 BLOCK = 256
 """Queries whose features are held at once while training."""
@@ -25,7 +27,9 @@ class LinearRanker(Config, frozen=True, kw_only=True, tag="linear_ranker"):
 
     Learns from labelled slates (``Data.examples``): of each slate, the labelled candidates compete with
     `negatives` others drawn by chance; the log likelihood of the labelled one is maximised with an `l2`
-    penalty. Slates where no candidate has a label teach nothing and are left out.
+    penalty. Slates where no candidate has a label teach nothing and are left out. `attributes` names
+    numbers of the items that shall count too, each with its scaling: ``{ price = { kind = "log" } }``;
+    the scaling is learned from items with events and kept in the bundle.
 
     Source: McFadden, Conditional Logit Analysis, 1974 (the listwise softmax of Cao et al., 2007).
     """
@@ -35,6 +39,11 @@ class LinearRanker(Config, frozen=True, kw_only=True, tag="linear_ranker"):
     l2: Annotated[float, msgspec.Meta(ge=0)] = 1e-3
     negatives: Annotated[int, msgspec.Meta(ge=1)] = 100
     epochs: Annotated[int, msgspec.Meta(ge=1)] = 200
+    attributes: dict[str, dict[str, Any]] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, plan in self.attributes.items():
+            read(CONVERTERS, plan, f"linear_ranker.attributes.{name}")
 
     def fit(self, data: Data, run: Run, warm: "LinearRankerPart | None" = None) -> "LinearRankerPart":
         """Weights by L-BFGS, at most `epochs` steps. Raises ConfigError without examples."""
@@ -48,20 +57,21 @@ class LinearRanker(Config, frozen=True, kw_only=True, tag="linear_ranker"):
         sources = tuple(
             sorted(n.removeprefix("rank:") for n in data.examples.slates.columns if n[:5] == "rank:")
         )
-        facts = Facts(sources, popularity, data.catalogue)
+        facts = Facts(sources, popularity, data.catalogue, self._conversion(data, counts))
         values_NF, labels, offsets = self._training(data.examples, facts, run.rng())
         if not len(labels):
             run.warnings.append(
                 "linear_ranker: no candidate was what came next; it follows its sources alone"
             )
             mean, spread = np.zeros(values_NF.shape[1]), np.ones(values_NF.shape[1])
-            weights = np.array([name.startswith("place:") for name in names(sources)], np.float64)
+            named = names(sources, self.attributes)
+            weights = np.array([name.startswith("place:") for name in named], np.float64)
         else:
             mean, spread = values_NF.mean(0), values_NF.std(0)
             spread = np.where(spread < 1e-6, 1, spread)
             weights = _fit((values_NF - mean) / spread, labels, offsets, self.l2, self.epochs)
-        model = Model(sources, popularity, mean.astype(np.float32), (weights / spread).astype(np.float32))
-        return LinearRankerPart(model, view)
+        fitted = (mean.astype(np.float32), (weights / spread).astype(np.float32))
+        return LinearRankerPart(Model(sources, popularity, *fitted, facts.attributes), view)
 
     def load(self, state: State, run: Run) -> "LinearRankerPart":
         """The weights as saved. Raises BundleError when one is missing, ConfigError without a view."""
@@ -73,12 +83,18 @@ class LinearRanker(Config, frozen=True, kw_only=True, tag="linear_ranker"):
         for name in ("popularity", "mean", "weights"):
             if name not in state.tensors:
                 raise BundleError(f"linear_ranker: tensor {name!r} is missing; fit the scenario again")
-        if len(state.tensors["weights"]) != len(names(sources)):
+        attributes = Conversion.load(unpack(state, "attributes"))
+        if len(state.tensors["weights"]) != len(names(sources, attributes.plan)):
             raise BundleError(
                 "linear_ranker: the weights do not belong to its sources; fit the scenario again"
             )
-        model = Model(sources, *(state.tensors[name] for name in ("popularity", "mean", "weights")))
-        return LinearRankerPart(model, run.view)
+        popularity, mean, weights = (state.tensors[name] for name in ("popularity", "mean", "weights"))
+        return LinearRankerPart(Model(sources, popularity, mean, weights, attributes), run.view)
+
+    def _conversion(self, data: Data, counts: Array) -> Conversion:
+        """Scalings of the attributes, by the items that have events."""
+        columns = numbers(data.catalogue, self.attributes, np.arange(data.size, dtype=np.int32))
+        return fit_conversion(self.attributes, columns, counts > 0)
 
     def _training(
         self, examples: Examples, facts: Facts, rng: np.random.Generator
@@ -87,7 +103,8 @@ class LinearRanker(Config, frozen=True, kw_only=True, tag="linear_ranker"):
         slates = examples.slates
         labels = Ragged(slates.offsets, examples.labels)
         taught = np.flatnonzero(np.bincount(slates.rows(), examples.labels > 0, len(slates)))
-        values, kept, lengths = [np.zeros((0, len(names(facts.sources))), np.float32)], [], []
+        width = len(names(facts.sources, self.attributes))
+        values, kept, lengths = [np.zeros((0, width), np.float32)], [], []
         for start in range(0, len(taught), BLOCK):
             rows = taught[start : start + BLOCK]
             block, wanted = slates.take(rows), labels.take(rows).values
@@ -128,12 +145,13 @@ def _fit(values_NF: Floats, labels: Floats, offsets: Array, l2: float, epochs: i
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What was learned. Shapes: `popularity` (n,), `mean` and `weights` (F,) of the raw features."""
+    """What was learned. Shapes: `popularity` (n,), `mean` and `weights` (F,) of the features."""
 
     sources: tuple[str, ...]
     popularity: Floats
     mean: Floats
     weights: Floats
+    attributes: Conversion
 
 
 class LinearRankerPart:
@@ -147,7 +165,8 @@ class LinearRankerPart:
 
     def __call__(self, queries: Queries, slates: Slates) -> Slates:
         """The same candidates, best first; ties go to the lower code."""
-        facts = Facts(self.model.sources, self.model.popularity, self.view.catalogue)
+        model = self.model
+        facts = Facts(model.sources, model.popularity, self.view.catalogue, model.attributes)
         return slates.scored(self._scores(queries, slates, facts)).ordered()
 
     def _scores(self, queries: Queries, slates: Slates, facts: Facts) -> Floats:
@@ -163,13 +182,15 @@ class LinearRankerPart:
 
     def weights(self) -> dict[str, float]:
         """What one unit of each feature adds to the score."""
-        known = names(self.model.sources)
+        known = names(self.model.sources, self.model.attributes.plan)
         return {
             name: round(float(weight), 6) for name, weight in zip(known, self.model.weights, strict=True)
         }
 
     def state(self) -> State:
-        """Weights and the popularity of items as of the fit."""
+        """Weights, scalings and the popularity of items as of the fit."""
         model = self.model
+        scaling = pack({"attributes": model.attributes})
         tensors = {"popularity": model.popularity, "mean": model.mean, "weights": model.weights}
-        return State(tensors, {"sources": list(model.sources)})
+        meta = {"sources": list(model.sources), **scaling.meta}
+        return State({**tensors, **scaling.tensors}, meta)

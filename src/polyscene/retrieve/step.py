@@ -1,6 +1,6 @@
 """One stage or one member of a union: the config, and what the runner may ask of it besides."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -65,24 +65,6 @@ def step_of(config: Config) -> Step:
 def trainable(config: Config) -> Trainable[Part]:
     """The config by its other name: every config in a table of kinds is an untrained part."""
     return cast("Trainable[Part]", config)
-
-
-def pack(parts: Mapping[str, Part]) -> State:
-    """The states of several parts as one: tensors as ``name/tensor``, meta by name."""
-    states = {name: part.state() for name, part in parts.items()}
-    return State(
-        {f"{name}/{key}": array for name, state in states.items() for key, array in state.tensors.items()},
-        {name: dict(state.meta) for name, state in states.items()},
-    )
-
-
-def unpack(state: State, name: str) -> State:
-    """What `pack` put under a name."""
-    start = f"{name}/"
-    tensors = {
-        key.removeprefix(start): array for key, array in state.tensors.items() if key.startswith(start)
-    }
-    return State(tensors, state.meta.get(name, {}))
 
 
 class Costs:

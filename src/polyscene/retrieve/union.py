@@ -11,7 +11,8 @@ from polyscene.core.config import Config
 from polyscene.core.contracts import Data, Effect, Run, State
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates, append
-from polyscene.retrieve.step import Step, StepPart, fit_all, pack, step_of, unpack
+from polyscene.core.states import pack, unpack
+from polyscene.retrieve.step import Step, StepPart, fit_all, step_of
 
 
 class Union(Config, frozen=True, kw_only=True, tag="union"):

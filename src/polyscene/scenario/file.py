@@ -14,8 +14,9 @@ from polyscene.core.config import Config, fill, kind_of
 from polyscene.core.contracts import Data, Run, State
 from polyscene.core.errors import ConfigError, FilterError, nearest
 from polyscene.core.queries import Eligible, Queries
+from polyscene.core.states import unpack
 from polyscene.models.table import KINDS as MODELS
-from polyscene.retrieve.step import Step, step_of, unpack
+from polyscene.retrieve.step import Step, step_of
 from polyscene.retrieve.table import KINDS as RETRIEVERS
 from polyscene.rules.eligible import Rules
 from polyscene.rules.filter import parse

@@ -11,7 +11,8 @@ from polyscene.core.contracts import Effect, State
 from polyscene.core.memo import memo
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates, append, concat
-from polyscene.retrieve.step import Costs, StepPart, Watch, pack, watching
+from polyscene.core.states import pack
+from polyscene.retrieve.step import Costs, StepPart, Watch, watching
 from polyscene.retrieve.union import UnionPart
 
 
