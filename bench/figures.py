@@ -45,14 +45,22 @@ class Entry:
     measure: Callable[[], Sequence[Figure]]
 
 
-def quality(protocol: str, model: str, least: Mapping[str, float], fit_s: float | None = None) -> Entry:
+def quality(
+    protocol: str,
+    model: str,
+    least: Mapping[str, float],
+    fit_s: float | None = None,
+    settings: Mapping[str, str] | None = None,
+) -> Entry:
     """Figures of one model as `polyscene evaluate` prints them, with its time to fit."""
+    settings = settings or {}
 
     def measure() -> list[Figure]:
         beside = protocol == "time"
-        found = evaluate(
-            EvaluateRequest(data="ml-1m", protocol=protocol, model=model, baselines=beside), progress()
+        request = EvaluateRequest(
+            data="ml-1m", protocol=protocol, model=model, settings=settings, baselines=beside
         )
+        found = evaluate(request, progress())
         figures = []
         for name in ("hr@10", "ndcg@10", *(["recall@10"] if beside else []), "hr@50", "coverage@10"):
             low, high = found["intervals"].get(name, (None, None))
@@ -65,7 +73,8 @@ def quality(protocol: str, model: str, least: Mapping[str, float], fit_s: float 
         note = f"{found['fit_cpu_seconds']:.1f} s of CPU; split {found['split']['digest'][:12]}"
         return [*figures, Figure("seconds to fit", found["fit_seconds"], at_most=fit_s, note=note)]
 
-    return Entry(f"polyscene evaluate --data ml-1m --protocol {protocol} --model {model}", measure)
+    said = "".join(f" --set {name}={value}" for name, value in settings.items())
+    return Entry(f"polyscene evaluate --data ml-1m --protocol {protocol} --model {model}{said}", measure)
 
 
 def fit_speed() -> list[Figure]:
@@ -100,7 +109,10 @@ def rank_speed() -> list[Figure]:
 ENTRIES = {
     "popular-A": quality("loo", "popular", {}),
     "recent_popular-A": quality("loo", "recent_popular", {}),
-    "covisit-A": quality("loo", "covisit", {"hr@10": 0.215, "ndcg@10": 0.126}),
+    "transitions-A": quality(
+        "loo", "covisit", {"hr@10": 0.215, "ndcg@10": 0.126}, settings={"window": "1", "last": "1"}
+    ),
+    "covisit-A": quality("loo", "covisit", {}),
     "item_knn-A": quality("loo", "item_knn", {}),
     "user_knn-A": quality("loo", "user_knn", {}),
     "ease-A": quality("loo", "ease", {"hr@10": 0.110, "ndcg@10": 0.0545}),

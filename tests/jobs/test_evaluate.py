@@ -96,7 +96,7 @@ def test_equal_seeds_give_equal_figures(request_of, result):
 
 def test_a_model_below_a_baseline_is_warned_about(request_of):
     warnings = evaluate(replace(request_of, model="random"))["warnings"]
-    assert any(line.startswith("random is below covisit: ndcg@5") for line in warnings)
+    assert any(line.startswith("random is below transitions: ndcg@5") for line in warnings)
     assert any(line.startswith("only 60 queries") for line in warnings)
 
 
@@ -148,7 +148,7 @@ def test_data_without_a_clock_has_no_global_time(tmp_path):
     rows = [f"u{user},i{(user + step) % 9},{step}" for user in range(20) for step in range(6)]
     (tmp_path / "events.csv").write_text("\n".join(["user,item,position", *rows]))
     asked = EvaluateRequest(data=str(tmp_path), model="popular", ks=(5,))
-    assert list(evaluate(asked)["baselines"]) == ["recent_popular", "covisit"]
+    assert list(evaluate(asked)["baselines"]) == ["recent_popular", "transitions"]
     with pytest.raises(DataError, match="clock"):
         evaluate(replace(asked, protocol="time"))
 
@@ -176,7 +176,7 @@ def test_a_scenario_is_asked_as_its_clients_ask_it(request_of, tmp_path):
     assert found["model"] == "next"
     assert found["config"]["stages"][0]["kind"] == "covisit"
     assert found["metrics"]["hr@5"] == 1.0
-    assert list(found["baselines"]) == ["popular", "recent_popular", "covisit"]
+    assert list(found["baselines"]) == ["popular", "recent_popular", "transitions"]
 
 
 def test_settings_do_not_reach_into_a_scenario(request_of, tmp_path):

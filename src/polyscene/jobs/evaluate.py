@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from polyscene.core.config import find, to_json, with_settings
+from polyscene.core.config import find, read, to_json, with_settings
 from polyscene.core.contracts import Progress, silent
 from polyscene.core.errors import ConfigError, DataError
 from polyscene.dataset.clean import EVALUATION
@@ -24,7 +24,12 @@ from polyscene.models.table import KINDS
 from polyscene.observe.timing import peak_mb
 from polyscene.scenario.file import load_scenario
 
-BASELINES = ("popular", "recent_popular", "covisit")
+BASELINES: Mapping[str, Mapping[str, Any]] = {
+    "popular": {"kind": "popular"},
+    "recent_popular": {"kind": "recent_popular"},
+    "transitions": {"kind": "covisit", "window": 1, "last": 1},
+}
+"""What always stands beside: popularity, popularity lately, and what came next after the last item."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +72,11 @@ def evaluate(request: EvaluateRequest, progress: Progress = silent) -> dict[str,
     exam = _exam(request, parts, fit_on, progress)
     ours = exam.sit(name, learner)
     most_mb = peak_mb()
-    others = [kind for kind in BASELINES if request.baselines and kind != request.model]
-    beside = [exam.sit(kind, cast("Learner", find(KINDS, kind, "baseline")())) for kind in others]
+    beside = [
+        exam.sit(other, cast("Learner", read(KINDS, plan, f"baseline {other}")))
+        for other, plan in BASELINES.items()
+        if request.baselines and other != request.model
+    ]
     gaps = {each.name: _gaps(ours, each, request) for each in beside}
     result = {
         "data": tables.name,
