@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from polyscene.core.answer import answer
-from polyscene.core.config import find
+from polyscene.core.config import read
 from polyscene.core.contracts import Effect, silent
 from polyscene.core.errors import ConfigError, DataError
 from polyscene.dataset.encode import encode
@@ -78,8 +78,8 @@ def test_a_world_where_all_walk_alike_is_solved_by_transitions(result):
     assert low <= result["metrics"]["ndcg@5"] <= high
 
 
-def test_baselines_stand_beside_without_the_model_itself(result):
-    assert list(result["baselines"]) == ["popular", "recent_popular"]
+def test_baselines_stand_beside_with_paired_gaps(result):
+    assert list(result["baselines"]) == ["popular", "recent_popular", "transitions"]
     gap = result["comparison"]["popular"]["ndcg@5"]
     assert gap["low"] > 0
     expected = result["metrics"]["ndcg@5"] - result["baselines"]["popular"]["metrics"]["ndcg@5"]
@@ -242,4 +242,4 @@ def test_a_fit_on_everything_has_nothing_to_validate_on(folder):
 def test_every_baseline_is_a_known_kind():
     from polyscene.jobs.evaluate import BASELINES
 
-    assert [find(KINDS, kind, "test") for kind in BASELINES]
+    assert [read(KINDS, plan, name) for name, plan in BASELINES.items()]
