@@ -23,7 +23,7 @@ def serve(
 def demo(
     workspace: WorkspaceOption = Path("polyscene-demo"),
     data: Annotated[str, typer.Option("--data", help="A known data set.")] = "ml-1m",
-    budget: Annotated[float, typer.Option(help="Seconds that each scenario's fit may take.")] = 150,
+    budget: Annotated[float, typer.Option(help="Seconds that each scenario's fit may take.")] = 200,
     port: Annotated[int | None, typer.Option(help="0 takes any free port.", min=0, max=65535)] = None,
     serving: Annotated[bool, typer.Option("--serve/--no-serve", help="Serve at the end.")] = True,
     quiet: QuietOption = False,

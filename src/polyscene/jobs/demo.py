@@ -21,7 +21,8 @@ def prepare(root: Path, source: str, budget_s: float, progress: Progress) -> Ite
     new = [name for name in sorted(space.scenarios()) if shelf.current(name) is None]
     yield f"2/4  fitting {', '.join(new) or 'nothing: every scenario has a bundle'}"
     for name in new:
-        yield from _fit(space, name, budget_s, progress)
+        if shelf.current(name) is None:  # it may have been fitted by now, as the fallback of another
+            yield from _fit(space, name, budget_s, progress)
     yield "3/4  how well each user's last event, kept out of the fit, is found among all items"
     yield from _figures(space)
     yield "4/4  a slate"
