@@ -156,6 +156,12 @@ def test_a_tail_is_by_time_then_arrival_and_sees_only_what_was_there(log):
     assert [at for at, _ in log.user_tail("u", 2)] == [1, 4]
     assert [at for at, _ in log.user_tail("u", 2, until=2)] == [2, 1]
     assert log.user_tail("u", 0) == []
+    assert log.columns(user="u").position.tolist() == [2, 5, 1, 4]
+    assert log.columns(2, "u").position.tolist() == [2, 1]
+    assert log.columns(user="u").item.tolist() == [
+        log.item_ids().index(e.item) for _, e in log.user_tail("u", 10)
+    ]
+    assert len(log.columns(user="nobody")) == 0
     assert log.user_tail("v", 5) == [(3, event(3, "v"))]
 
 

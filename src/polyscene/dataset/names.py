@@ -1,11 +1,7 @@
 """The names behind the codes of a log, mirrored in memory."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-import numpy as np
-
-from polyscene.core.arrays import Array
-from polyscene.core.queries import HISTORY_COLUMNS
 from polyscene.dataset.codemap import CodeMap
 from polyscene.events.event import Event, ItemPut, Record, UserPut
 from polyscene.events.log import LogReader
@@ -64,11 +60,3 @@ class Names:
             "time": event.time,
             "scenario": self._scenarios[event.scenario],
         }
-
-    def rows(self, events: Sequence[Event]) -> Mapping[str, Array]:
-        """Events as history rows, in the order given."""
-        columns: dict[str, list[float]] = {name: [] for name in HISTORY_COLUMNS}
-        for event in events:
-            for name, value in self.row(event).items():
-                columns[name].append(value)
-        return {name: np.array(columns[name], dtype) for name, dtype in HISTORY_COLUMNS.items()}

@@ -17,7 +17,6 @@ ROWS = 1_000
 """Newest events of a user that stay in memory; older ones are read from the log when asked for."""
 USERS = 20_000
 """Users whose events stay in memory; the least recently asked for makes room."""
-_ALL = (1 << 31) - 1
 
 HistoryRows = Mapping[str, Array]
 """One history, oldest first: the columns of `HISTORY_COLUMNS`, equally long."""
@@ -139,7 +138,6 @@ class Pasts:
         return past
 
     def _read(self, user: str, position: int) -> Past:
-        events = self._log.user_tail(user, _ALL, until=position)
-        rows = self._names.rows([event for _, event in events])
-        at = np.array([place for place, _ in events], np.int64)
-        return Past(rows, at, np.unique(rows["item"]))
+        columns = self._log.columns(position, user)
+        rows = {name: getattr(columns, name).astype(dtype) for name, dtype in HISTORY_COLUMNS.items()}
+        return Past(rows, columns.position, np.unique(columns.item))

@@ -103,8 +103,11 @@ class LogReader(Protocol):
         """Up to `limit` records with a position above `since`, by position."""
         ...
 
-    def columns(self, until: int | None = None) -> Columns:
-        """All interactions with a position up to and including `until` (None: all)."""
+    def columns(self, until: int | None = None, user: str | None = None) -> Columns:
+        """All interactions with a position up to and including `until` (None: all).
+
+        With `user` only that user's, by time then position; none for an unknown one.
+        """
         ...
 
     def newest_time(self) -> int | None:

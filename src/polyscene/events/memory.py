@@ -111,10 +111,13 @@ class MemoryLog:
         """Up to `limit` records with a position above `since`, by position."""
         return [pair for pair in self._records if pair[0] > since][:limit]
 
-    def columns(self, until: int | None = None) -> Columns:
-        """All interactions with a position up to and including `until`."""
+    def columns(self, until: int | None = None, user: str | None = None) -> Columns:
+        """All interactions with a position up to and including `until`, or those of one user."""
         last = self._position if until is None else until
-        pairs = [(at, record) for at, record in self._records if at <= last and isinstance(record, Event)]
+        if user is None:
+            pairs = [(at, each) for at, each in self._records if at <= last and isinstance(each, Event)]
+        else:
+            pairs = self.user_tail(user, len(self._records), until)
         return Columns(
             np.array([at for at, _ in pairs], np.int64),
             np.array([self._users.index(event.user) for _, event in pairs], np.int32),

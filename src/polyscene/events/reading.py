@@ -26,6 +26,7 @@ _USER = "(SELECT code FROM names WHERE family = 0 AND name = ?)"
 _TAIL = f"{_EVENTS} WHERE user = {_USER} AND position <= ? ORDER BY time DESC, position DESC LIMIT ?"
 _ITEM_PUTS = "SELECT position, payload FROM puts WHERE type = ? AND position <= ? ORDER BY position"
 _COLUMNS = "SELECT position, user, item, action, scenario, time, value FROM events WHERE position <= ?"
+_USER_COLUMNS = f"{_COLUMNS} AND user = {_USER} ORDER BY time, position"
 _COLUMN_TYPES = np.dtype(
     [
         ("position", np.int64),
@@ -116,10 +117,14 @@ class SqliteReader:
                 for row in rows
             ]
 
-    def columns(self, until: int | None = None) -> Columns:
-        """All interactions with a position up to and including `until`."""
+    def columns(self, until: int | None = None, user: str | None = None) -> Columns:
+        """All interactions with a position up to and including `until`, or those of one user."""
+        last = _NO_LIMIT if until is None else until
         with self._reading("columns") as connection:
-            rows = connection.execute(_COLUMNS, (_NO_LIMIT if until is None else until,))
+            if user is None:
+                rows = connection.execute(_COLUMNS, (last,))
+            else:
+                rows = connection.execute(_USER_COLUMNS, (last, user))
             table = np.fromiter(rows, _COLUMN_TYPES)
         return Columns(**{name: np.ascontiguousarray(table[name]) for name in _COLUMN_TYPES.names or ()})
 

@@ -8,7 +8,7 @@ from msgspec import Meta
 from scipy import sparse
 
 from polyscene.core.answer import answer
-from polyscene.core.arrays import Array, Codes, Floats, RaggedTable, Scores
+from polyscene.core.arrays import Array, Codes, Floats, RaggedTable, Scores, offsets_of
 from polyscene.core.config import Config
 from polyscene.core.contracts import Data, Effect, Run, State
 from polyscene.core.queries import Queries
@@ -110,10 +110,11 @@ class CovisitPart:
         lists, items = recent.rows(), self.rows.of(recent["item"])
         weights = self.config.decay ** (recent.offsets[1:][lists] - 1 - np.arange(len(lists)))
         known = items >= 0
-        total = np.bincount(lists[known], weights[known], len(queries))
-        shares = (weights[known] / total[lists[known]]).astype(np.float32)
-        shape = (len(queries), len(self.rows))
-        return sparse.csr_matrix((shares, (lists[known], items[known])), shape=shape)
+        lists, items, weights = lists[known], items[known], weights[known]
+        total = np.bincount(lists, weights, len(queries))
+        shares = (weights / total[lists]).astype(np.float32)
+        offsets = offsets_of(np.bincount(lists, minlength=len(queries)))
+        return sparse.csr_matrix((shares, items, offsets), shape=(len(queries), len(self.rows)))
 
     def _shares(self, history: Codes, candidates: Codes) -> Array:
         shares = np.zeros((len(history), len(candidates)), np.float32)
@@ -122,7 +123,11 @@ class CovisitPart:
         near = np.flatnonzero(
             (from_rows >= 0) & (np.arange(len(history)) >= len(history) - self.config.last)
         )
-        known = np.flatnonzero(to_rows >= 0)
-        lifts = self.lifts[from_rows[near]][:, to_rows[known]].toarray()
-        shares[np.ix_(near, known)] = lifts * weights[near, None]
+        lifts_R = np.zeros(len(self.rows) + 1, np.float32)  # the last one is for what has no row
+        for place in near:
+            start, end = self.lifts.indptr[from_rows[place] : from_rows[place] + 2]
+            followers = self.lifts.indices[start:end]
+            lifts_R[followers] = self.lifts.data[start:end]
+            shares[place] = lifts_R[to_rows] * weights[place]
+            lifts_R[followers] = 0
         return shares

@@ -1,5 +1,6 @@
 """Serving a workspace: one process, one loop, until it is told to stop."""
 
+import gc
 import socket
 import sys
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from pathlib import Path
 import torch
 import uvicorn
 from starlette.types import ASGIApp
+from threadpoolctl import threadpool_limits
 
 from polyscene.core.errors import InputError
 from polyscene.jobs.engine import Engine
@@ -46,6 +48,9 @@ def serve(
         set_up("warning" if sys.stderr.isatty() else "info")
         # One request is too small to share out; threads that wait for each other would only burn time.
         torch.set_num_threads(1)
+        threadpool_limits(1)
+        gc.collect()
+        gc.freeze()  # what stays for good need not be looked through again and again
         Server(app, settings, lambda: (announce or _say)(url)).run(sockets=[listener])
 
 
