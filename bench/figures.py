@@ -20,6 +20,7 @@ import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
 
 from bench.board import Figure, keep
+from bench.serving import under_load
 from polyscene.core.config import find
 from polyscene.core.contracts import Part, Run
 from polyscene.core.rows import Rows
@@ -120,6 +121,7 @@ ENTRIES = {
     "ease-B": quality("time", "ease", {"ndcg@10": 0.261}),
     "fit-speed": Entry("python -m bench.figures --only fit-speed", fit_speed),
     "rank-speed": Entry("python -m bench.figures --only rank-speed", rank_speed),
+    "serving": Entry("python -m bench.figures --only serving", under_load),
     "sasrec-A": quality("loo", "sasrec", {"hr@10": 0.30, "ndcg@10": 0.172}, fit_s=600),
 }
 
