@@ -16,7 +16,7 @@ RATE, SECONDS = 50, 120
 
 
 def under_load() -> Sequence[Figure]:
-    """50 requests a second for two minutes to the demo's front page; latency counts from when one was due."""
+    """50 requests a second for two minutes to the front page; latency counts from when each was due."""
     if not WORKSPACE.is_dir():
         print(f"serving: no {WORKSPACE}; `polyscene demo --no-serve` makes it", file=sys.stderr)
         return []

@@ -69,7 +69,7 @@ class Server(uvicorn.Server):
                 access_log=False,
                 proxy_headers=False,
                 server_header=False,
-                timeout_keep_alive=75,  # longer than most clients keep a line, so none closes under a request
+                timeout_keep_alive=75,  # longer than clients do, so no line closes under a request
                 timeout_graceful_shutdown=int(settings.drain_s),
             )
         )
