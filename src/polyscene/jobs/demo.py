@@ -6,7 +6,7 @@ from pathlib import Path
 from polyscene.core.contracts import Progress
 from polyscene.jobs.engine import Engine
 from polyscene.jobs.ingest import ingest
-from polyscene.jobs.train import TrainRequest, train
+from polyscene.jobs.train import TrainRequest, train_in_turn
 from polyscene.jobs.workspace import Workspace
 from polyscene.scenario.ask import Ask
 
@@ -20,17 +20,16 @@ def prepare(root: Path, source: str, budget_s: float, progress: Progress) -> Ite
     shelf = space.shelf()
     new = [name for name in sorted(space.scenarios()) if shelf.current(name) is None]
     yield f"2/4  fitting {', '.join(new) or 'nothing: every scenario has a bundle'}"
-    for name in new:
-        if shelf.current(name) is None:  # it may have been fitted by now, as the fallback of another
-            yield from _fit(space, name, budget_s, progress)
+    if new:
+        yield from _fits(space, new, budget_s, progress)
     yield "3/4  how well each user's last event, kept out of the fit, is found among all items"
     yield from _figures(space)
     yield "4/4  a slate"
     yield from _slate(root)
 
 
-def _fit(space: Workspace, name: str, budget_s: float, progress: Progress) -> Iterator[str]:
-    for fitted in train(space, TrainRequest(names=[name], budget_s=budget_s), progress):
+def _fits(space: Workspace, names: list[str], budget_s: float, progress: Progress) -> Iterator[str]:
+    for fitted in train_in_turn(space, TrainRequest(names=names, budget_s=budget_s), progress):
         yield f"     {fitted.scenario:<10} {fitted.fit_seconds:6.1f} s  bundle {fitted.bundle}"
         for warning in fitted.warnings:
             yield f"     {fitted.scenario}: {warning}"

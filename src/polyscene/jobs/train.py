@@ -1,6 +1,6 @@
 """Fitting scenarios from the log: split off a holdout, fit, measure, save, promote."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -58,6 +58,11 @@ def train(workspace: Workspace, request: TrainRequest, progress: Progress) -> li
         InputError: A name is no scenario.
         DataError: The log has no events.
     """
+    return list(train_in_turn(workspace, request, progress))
+
+
+def train_in_turn(workspace: Workspace, request: TrainRequest, progress: Progress) -> Iterator[TrainReport]:
+    """As `train`, but tells of each scenario as soon as it is promoted."""
     scenarios = workspace.scenarios()
     for name in request.names:
         if name not in scenarios:
@@ -67,7 +72,8 @@ def train(workspace: Workspace, request: TrainRequest, progress: Progress) -> li
         world = World.open(log)
         data, position = world.data(), world.position
     job = _Job(workspace, data, request.holdout, _run(workspace, request, data, progress), position)
-    return [job.fit(scenarios[name]) for name in names]
+    for name in names:
+        yield job.fit(scenarios[name])
 
 
 @dataclass(frozen=True, slots=True)
