@@ -13,9 +13,9 @@ import typer
 from polyscene.cli import bundles, data, evaluate, look, recommend, serve, train
 from polyscene.core.errors import BundleError, PolysceneError, StoreError
 
-# Threads of torch that wait burn a core each by default, which stalls all of them on a busy machine.
-# Read when torch loads, so it is said here, before anything does.
-os.environ.setdefault("GOMP_SPINCOUNT", "0")
+# Torch's threads wait by burning their core for milliseconds, which stalls all of them on a busy machine;
+# not at all costs a third on a quiet one. Read when torch loads, so it is said before anything does.
+os.environ.setdefault("GOMP_SPINCOUNT", "2000")
 
 app = typer.Typer(
     name="polyscene",
