@@ -9,7 +9,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
+from threadpoolctl import threadpool_limits
+
 from bench.board import Figure
+from polyscene.jobs.engine import Engine
+from polyscene.scenario.ask import Ask
 
 WORKSPACE = Path("polyscene-demo")
 RATE, SECONDS = 50, 120
@@ -20,6 +25,7 @@ def under_load() -> Sequence[Figure]:
     if not WORKSPACE.is_dir():
         print(f"serving: no {WORKSPACE}; `polyscene demo --no-serve` makes it", file=sys.stderr)
         return []
+    alone_ms = _engine_alone()
     serve = [sys.executable, "-m", "polyscene", "serve", "-w", str(WORKSPACE), "--port", "0"]
     with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(serve, stderr=log) as service:
         try:
@@ -30,8 +36,22 @@ def under_load() -> Sequence[Figure]:
     return [
         Figure("errors", found["errors"], at_most=0, note=f"of {found['requests']} requests"),
         Figure("CPU ms a request", found["server_cpu_ms_per_request"], at_most=6, note="whole process"),
+        Figure("CPU ms a request, engine alone", alone_ms, note="no HTTP, one after another, warm caches"),
         Figure("latency p50, ms", latency["p50"], note=f"p95 {latency['p95']}, p99 {latency['p99']}"),
     ]
+
+
+def _engine_alone(warm: int = 50, count: int = 300) -> float:
+    """CPU milliseconds of one recommendation in this process, each for another user."""
+    with threadpool_limits(1), Engine.open(WORKSPACE) as engine:
+        torch.set_num_threads(1)
+        asks = [Ask(scenario="home", user=user, k=10) for user in engine.users_sample(warm + count)]
+        for ask in asks[:warm]:
+            engine.recommend(ask)
+        before = time.process_time()
+        for ask in asks[warm:]:
+            engine.recommend(ask)
+        return (time.process_time() - before) / count * 1e3
 
 
 def _url(log: Path) -> str:
