@@ -20,7 +20,7 @@ from polyscene.jobs.garage import Garage
 from polyscene.jobs.lookup import Lookup
 from polyscene.jobs.workspace import Workspace
 from polyscene.scenario.answer import Answered, Served, recommend
-from polyscene.scenario.ask import Answer, Ask
+from polyscene.scenario.ask import Answer, Ask, HistoryEvent
 from polyscene.scenario.trace import rows
 
 LOOK_S = 1.0
@@ -220,10 +220,25 @@ class Engine:
                 try:
                     bundle = self._garage.shelf.current(name)
                     if bundle is not None and (name not in served or served[name].bundle != bundle):
-                        served[name] = self._garage.served(name, bundle)
+                        served[name] = self._warmed(name, bundle)
                 except PolysceneError as problem:
                     problems.append(f"{name}: {problem}")
             self._served, self._problems = served, tuple(problems)
+
+    def _warmed(self, name: str, bundle: str) -> Served:
+        """A bundle that has answered once, unlogged: the first client need not wait for caches to fill."""
+        served = self._garage.served(name, bundle)
+        moment = self._world.now
+        known = moment.codes.ids[:1]
+        ask = Ask(
+            scenario=name,
+            history=[HistoryEvent(item=item) for item in known],
+            context={"anchors": known},
+            request_id="warm-up",
+        )
+        with self._garage.seeing(moment):
+            recommend(ask, {name: served}, moment, at=self._clock.now(), trace=False)
+        return served
 
     def _repeat(self, ask: Ask, before: Exposure) -> Answer:
         if msgspec.to_builtins(ask) != before.ask:
