@@ -92,7 +92,7 @@ def lock(path: Path) -> sqlite3.Connection:
         holder.close()
         raise StoreError(
             f"{path}: can't be opened for writing ({problem}): is another process writing to it? "
-            "Stop that one, send your events to it, or open the log with readonly=True"
+            "Stop that one, send your events to it, or read the log with SqliteReader"
         ) from problem
     return holder
 

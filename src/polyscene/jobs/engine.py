@@ -16,7 +16,7 @@ from polyscene.events.check import check_records
 from polyscene.events.event import Event, Exposure, ItemPut
 from polyscene.events.log import Receipt
 from polyscene.jobs.bundles import on_shelf
-from polyscene.jobs.garage import Garage
+from polyscene.jobs.loader import Loader
 from polyscene.jobs.lookup import Lookup
 from polyscene.jobs.workspace import Workspace
 from polyscene.scenario.answer import Answered, Served, recommend
@@ -37,7 +37,7 @@ class Engine:
         self._clock = clock
         self._log = workspace.log()
         self._world = World.open(self._log)
-        self._garage = Garage(workspace.shelf(), self._world)
+        self._loader = Loader(workspace.shelf(), self._world)
         self._lookup = Lookup()
         self._names = tuple(sorted(workspace.scenarios()))
         self._served: dict[str, Served] = {}
@@ -99,7 +99,7 @@ class Engine:
                 f"run `polyscene train {ask.scenario}`"
             )
         moment, at = self._world.now, self._clock.now()
-        with self._garage.seeing(moment):
+        with self._loader.seeing(moment):
             answered = recommend(ask, self._served, moment, at=at, trace=False)
         self._log.append_exposure(self._exposure(ask, answered, moment, at))
         return answered.answer
@@ -158,14 +158,14 @@ class Engine:
                     "stages": [step.called for step in recipe.steps] if recipe else [],
                     "fallback": recipe.fallback if recipe else None,
                     "bundle": served.bundle if served else None,
-                    "metrics": dict(self._garage.metrics(name, served.bundle)) if served else {},
+                    "metrics": dict(self._loader.metrics(name, served.bundle)) if served else {},
                 }
             )
         return found
 
     def bundles(self) -> list[dict[str, Any]]:
         """Every bundle of every scenario, newest first within one."""
-        return on_shelf(self._garage.shelf)
+        return on_shelf(self._loader.shelf)
 
     def item(self, item_id: str) -> dict[str, Any]:
         """What is known of an item. Raises NotFoundError for an id never put or seen."""
@@ -218,7 +218,7 @@ class Engine:
             served, problems = dict(self._served), []
             for name in self._names:
                 try:
-                    bundle = self._garage.shelf.current(name)
+                    bundle = self._loader.shelf.current(name)
                     if bundle is not None and (name not in served or served[name].bundle != bundle):
                         served[name] = self._warmed(name, bundle)
                 except PolysceneError as problem:
@@ -227,7 +227,7 @@ class Engine:
 
     def _warmed(self, name: str, bundle: str) -> Served:
         """A bundle that has answered once, unlogged: the first client need not wait for caches to fill."""
-        served = self._garage.served(name, bundle)
+        served = self._loader.served(name, bundle)
         moment = self._world.now
         known = moment.codes.ids[:1]
         ask = Ask(
@@ -236,7 +236,7 @@ class Engine:
             context={"anchors": known},
             request_id="warm-up",
         )
-        with self._garage.seeing(moment):
+        with self._loader.seeing(moment):
             recommend(ask, {name: served}, moment, at=self._clock.now(), trace=False)
         return served
 
@@ -256,10 +256,10 @@ class Engine:
 
     def _again(self, exposure: Exposure) -> Answered:
         bundles: Mapping[str, str] = exposure.trace["bundles"]
-        served = {name: self._garage.served(name, bundle) for name, bundle in bundles.items()}
+        served = {name: self._loader.served(name, bundle) for name, bundle in bundles.items()}
         ask = msgspec.structs.replace(msgspec.convert(exposure.ask, Ask), request_id=exposure.request_id)
         moment = self._world.as_of(exposure.log_position)
-        with self._garage.seeing(moment):
+        with self._loader.seeing(moment):
             return recommend(ask, served, moment, at=exposure.time, skip=exposure.skipped)
 
     def _exposure(self, ask: Ask, answered: Answered, moment: Moment, at: int) -> Exposure:

@@ -89,8 +89,18 @@ class Workspace:
         return SqliteLog(self.root / "events.db")
 
     def reader(self) -> SqliteReader:
-        """The event log, open for reading, also while a service writes to it; the caller closes it."""
-        return SqliteReader(self.root / "events.db")
+        """The event log, open for reading, also while a service writes to it; the caller closes it.
+
+        Raises:
+            NotFoundError: Nothing was ever ingested or posted.
+        """
+        path = self.root / "events.db"
+        if not path.is_file():
+            raise NotFoundError(
+                f"workspace {self.root}: its log is empty; "
+                f"fill it with `polyscene ingest SOURCE --workspace {self.root}`"
+            )
+        return SqliteReader(path)
 
     def shelf(self) -> Shelf:
         """The fitted bundles."""

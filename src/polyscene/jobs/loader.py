@@ -44,7 +44,7 @@ class MomentView:
             self._moment.reset(token)
 
 
-class Garage:
+class Loader:
     """Loads bundles of a shelf into served scenarios and keeps the latest."""
 
     def __init__(self, shelf: Shelf, live: View) -> None:
