@@ -29,7 +29,7 @@ def engine(space):
 def test_an_ask_sent_again_gets_its_first_answer_and_another_ask_is_refused(engine):
     ask = Ask(scenario="home", user="u1", k=3, request_id="r1")
     first = engine.recommend(ask)
-    engine.post_events([Event(id="e-new", user="u1", item=first.items[0].id, time=NOW)])
+    engine.intake.events([Event(id="e-new", user="u1", item=first.items[0].id, time=NOW)])
     assert [shown.id for shown in engine.recommend(ask).items] == [shown.id for shown in first.items]
     with pytest.raises(ConflictError, match="'r1' stands for another ask"):
         engine.recommend(Ask(scenario="home", user="u2", k=3, request_id="r1"))
@@ -69,9 +69,9 @@ def test_times_out_of_range_are_refused_and_nothing_is_kept(engine):
     far = Event(id="far", user="u1", item="i1", time=NOW + 3 * 86_400_000)
     fine = Event(id="fine", user="u1", item="i1", time=NOW)
     with pytest.raises(InputError, match=r"records\[1\].time"):
-        engine.post_events([fine, far])
+        engine.intake.events([fine, far])
     with pytest.raises(InputError, match=r"records\[0\].time"):
-        engine.put_items([ItemPut(id="i1", time=5)])
+        engine.intake.items([ItemPut(id="i1", time=5)])
     assert engine.status()["position"] == position
 
 

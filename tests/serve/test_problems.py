@@ -61,4 +61,4 @@ def test_the_engine_is_closed_with_the_application(fitted, tmp_path):
 
     asyncio.run(live())
     with pytest.raises(StoreError):
-        engine.put_items([])
+        engine.intake.items([])

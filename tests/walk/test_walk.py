@@ -113,7 +113,7 @@ def engine(workspace, clock):
 
 def watch(engine: Engine, user: str, item: str, clock: FixedClock) -> None:
     clock.at += 1_000
-    engine.post_events([Event(id=f"{user}:{item}:{clock.at}", user=user, item=item, time=clock.at)])
+    engine.intake.events([Event(id=f"{user}:{item}:{clock.at}", user=user, item=item, time=clock.at)])
 
 
 def items(answer) -> list[str]:
@@ -148,7 +148,7 @@ def test_an_item_put_a_moment_ago_is_shown_and_the_answer_can_be_replayed(engine
     watch(engine, "ben", "t1", clock)
     clock.at += DAY
     attributes = {"title": "Thriller, the sequel", "year": 2026, "genres": ["Thriller"]}
-    engine.put_items([ItemPut(id="t-new", time=clock.at, attributes=attributes)])
+    engine.intake.items([ItemPut(id="t-new", time=clock.at, attributes=attributes)])
     clock.at += 1_000
     answer = engine.recommend(Ask(scenario="home", user="ben", request_id="ben-1"))
     shown = {each.id: each for each in answer.items}
@@ -156,7 +156,7 @@ def test_an_item_put_a_moment_ago_is_shown_and_the_answer_can_be_replayed(engine
 
     clock.at += DAY  # the world moves on: more events, and an even newer film
     watch(engine, "ben", "c1", clock)
-    engine.put_items([ItemPut(id="c-new", time=clock.at, attributes={"title": "Comedy, the remake"})])
+    engine.intake.items([ItemPut(id="c-new", time=clock.at, attributes={"title": "Comedy, the remake"})])
     clock.at += 1_000
     assert "c-new" in items(engine.recommend(Ask(scenario="home", user="ben", request_id="ben-2")))
 

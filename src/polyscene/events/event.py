@@ -16,6 +16,8 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128)]
 Value = bool | int | float | str | list[str] | None
 """An attribute; None in a patch takes the attribute away."""
 Attributes = dict[str, Value]
+IMPRESSION = "impression"
+"""The action of an event that says an item was visible: no act of the user, so no history holds it."""
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,6 +61,28 @@ class UserPut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     time: int
     attributes: Attributes = {}
     patch: bool = False
+
+
+class EdgePut(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From `time` (UTC ms) on, `source` stands in `relation` to `target` with a `weight`; `delete` ends it.
+
+    Both ends are ids of items, users or other things of a graph; (source, relation, target) is the key.
+    """
+
+    source: Id
+    relation: Name
+    target: Id
+    time: int
+    weight: float = 1.0
+    delete: bool = False
+
+
+class Merge(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """From `time` (UTC ms) on, what `source` (a guest) did and does counts as done by `target`."""
+
+    source: Id
+    target: Id
+    time: int
 
 
 class Erasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

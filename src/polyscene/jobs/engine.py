@@ -1,6 +1,6 @@
 """The engine: a workspace that answers, learns of events at once, and can repeat what it said."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from threading import Lock
 from time import monotonic
@@ -12,10 +12,9 @@ from polyscene.core.clock import Clock, SystemClock
 from polyscene.core.errors import ConflictError, NotFoundError, PolysceneError
 from polyscene.dataset.moment import Moment
 from polyscene.dataset.world import World
-from polyscene.events.check import check_records
-from polyscene.events.event import Event, Exposure, ItemPut
-from polyscene.events.log import Receipt
+from polyscene.events.event import Exposure
 from polyscene.jobs.bundles import on_shelf
+from polyscene.jobs.intake import Intake
 from polyscene.jobs.loader import Loader
 from polyscene.jobs.lookup import Lookup
 from polyscene.jobs.workspace import Workspace
@@ -30,13 +29,15 @@ LOOK_S = 1.0
 class Engine:
     """One workspace, open for events, puts and asks; safe to call from several threads.
 
-    An event that was acknowledged is in the next answer. Every answer is logged as an exposure.
+    `intake` takes what is new; what it acknowledged is in the next answer. Every answer is logged as an
+    exposure.
     """
 
     def __init__(self, workspace: Workspace, clock: Clock) -> None:
         self._clock = clock
         self._log = workspace.log()
         self._world = World.open(self._log)
+        self.intake = Intake(self._log, self._world, clock)
         self._loader = Loader(workspace.shelf(), self._world)
         self._lookup = Lookup()
         self._names = tuple(sorted(workspace.scenarios()))
@@ -56,29 +57,6 @@ class Engine:
             StoreError: The log can't be opened, or another process writes to it.
         """
         return cls(Workspace.open(root), clock or SystemClock())
-
-    def post_events(self, events: Sequence[Event]) -> Receipt:
-        """Keeps events; once it returns they are on disk and in the next answer.
-
-        Raises:
-            InputError: An event is malformed or its time is out of range; none of the batch is kept.
-        """
-        check_records(events, self._clock.now())
-        receipt = self._log.append(events)
-        self._world.refresh()
-        return receipt
-
-    def put_items(self, items: Sequence[ItemPut]) -> Receipt:
-        """Keeps item puts; once it returns they are on disk and may be shown.
-
-        Raises:
-            InputError: A put is malformed, or an attribute has another type than earlier items have there.
-        """
-        check_records(items, self._clock.now())
-        self._world.check(items)
-        receipt = self._log.append(items)
-        self._world.refresh()
-        return receipt
 
     def recommend(self, ask: Ask) -> Answer:
         """The slate for one ask, logged. An ask sent again under its request id gets its first answer.

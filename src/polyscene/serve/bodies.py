@@ -10,7 +10,7 @@ from starlette.responses import Response
 from polyscene.core.errors import nearest
 from polyscene.serve.house import house
 from polyscene.serve.problems import RequestError
-from polyscene.serve.wire import Id
+from polyscene.serve.wire.base import Id
 
 T = TypeVar("T", bound=msgspec.Struct)
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,20 +11,24 @@ from starlette.routing import Route
 PATTERN = "polyscene.pattern"
 """Where a request's scope tells the path pattern, for counters and logs, which must not grow with ids."""
 Handler = Callable[[Request], Awaitable[Response]]
+Role = Literal["open", "read", "write", "admin"]
+"""What a key must be allowed to do; each includes those before it. `open` needs no key."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
     """A method on a path.
 
-    `params`, `body` and `reply` are msgspec types; a `reply` of None is a text of the media type `media`.
-    The examples are JSON data. `problems` are the statuses besides success.
+    `role` is what the caller's key must be allowed to do. `params`, `body` and `reply` are msgspec types; a
+    `reply` of None is a text of the media type `media`. The examples are JSON data. `problems` are the
+    statuses besides success.
     """
 
     method: str
     path: str
     handler: Handler
     summary: str
+    role: Role = "read"
     params: Any = None
     body: Any = None
     reply: Any = None

@@ -6,7 +6,7 @@ from starlette.responses import Response
 from polyscene.serve.bodies import json_reply
 from polyscene.serve.house import house
 from polyscene.serve.operations import Operation
-from polyscene.serve.wire import Bundles
+from polyscene.serve.wire.bundles import Bundles
 
 
 async def list_bundles(request: Request) -> Response:

@@ -7,7 +7,7 @@ from polyscene.events.event import Event
 from polyscene.serve.bodies import json_reply, read_body
 from polyscene.serve.house import house
 from polyscene.serve.operations import Operation
-from polyscene.serve.wire import EventBody, EventsBody, Kept
+from polyscene.serve.wire.events import EventBody, EventsBody, Kept
 
 
 async def post_events(request: Request) -> Response:
@@ -18,7 +18,9 @@ async def post_events(request: Request) -> Response:
     batch = await read_body(request, EventsBody)
     here = house(request)
     now = here.clock.now()
-    receipt = await here.writers.run(here.engine.post_events, [_event(body, now) for body in batch.events])
+    receipt = await here.writers.run(
+        here.engine.intake.events, [_event(body, now) for body in batch.events]
+    )
     dated = {body.id for body in batch.events if body.time is not None}
     return json_reply(
         Kept(
@@ -51,6 +53,7 @@ OPERATIONS = (
         "/v1/events",
         post_events,
         "Keep a batch of events; acknowledged means on disk, the same id counts once",
+        role="write",
         body=EventsBody,
         reply=Kept,
         body_example={"events": [{"id": "e-1", "user": "42", "item": "1", "action": "interaction"}]},

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from polyscene.serve.bodies import json_reply
 from polyscene.serve.house import house
 from polyscene.serve.operations import Operation
-from polyscene.serve.wire import Health
+from polyscene.serve.wire.health import Health
 
 
 async def healthz(request: Request) -> Response:
@@ -25,13 +25,20 @@ async def readyz(request: Request) -> Response:
 
 OPERATIONS = (
     Operation(
-        "GET", "/healthz", healthz, "Does the process live", reply=Health, reply_example={"status": "alive"}
+        "GET",
+        "/healthz",
+        healthz,
+        "Does the process live",
+        role="open",
+        reply=Health,
+        reply_example={"status": "alive"},
     ),
     Operation(
         "GET",
         "/readyz",
         readyz,
         "Can requests be answered now",
+        role="open",
         reply=dict[str, Any],
         reply_example={"ready": True},
         problems=(503,),

@@ -12,7 +12,8 @@ from polyscene.serve.bodies import json_reply, path_id, read_body, read_params
 from polyscene.serve.house import house
 from polyscene.serve.operations import Operation
 from polyscene.serve.problems import RequestError
-from polyscene.serve.wire import ItemBody, Items, ItemsParams, Kept
+from polyscene.serve.wire.events import Kept
+from polyscene.serve.wire.items import ItemBody, Items, ItemsParams
 
 
 async def find_items(request: Request) -> Response:
@@ -44,7 +45,7 @@ async def put_item(request: Request) -> Response:
         attributes=body.attributes,
         patch=body.patch,
     )
-    receipt = await here.writers.run(here.engine.put_items, [put])
+    receipt = await here.writers.run(here.engine.intake.items, [put])
     return json_reply(
         Kept(accepted=receipt.accepted, duplicates=receipt.duplicates, position=receipt.position)
     )
@@ -91,6 +92,7 @@ OPERATIONS = (
         "/v1/items/{id:path}",
         put_item,
         "Put an item; it may be shown at once",
+        role="write",
         body=ItemBody,
         reply=Kept,
         body_example={

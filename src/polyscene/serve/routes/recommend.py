@@ -7,7 +7,7 @@ from polyscene.scenario.ask import Answer, Ask, HistoryEvent
 from polyscene.serve.bodies import json_reply, read_body
 from polyscene.serve.house import house
 from polyscene.serve.operations import Operation
-from polyscene.serve.wire import PastBody, RecommendBody
+from polyscene.serve.wire.answers import PastBody, RecommendBody
 
 
 async def recommend(request: Request) -> Response:

@@ -11,7 +11,7 @@ from polyscene.serve.bodies import json_reply, path_id
 from polyscene.serve.house import house
 from polyscene.serve.operations import Operation
 from polyscene.serve.routes.recommend import ANSWER
-from polyscene.serve.wire import Replay
+from polyscene.serve.wire.answers import Replay
 
 TOLERANCE = 1e-5
 

@@ -6,7 +6,8 @@ from starlette.responses import Response
 from polyscene.serve.bodies import json_reply, path_id, read_params
 from polyscene.serve.house import house
 from polyscene.serve.operations import Operation
-from polyscene.serve.wire import Count, History, Users
+from polyscene.serve.wire.base import Count
+from polyscene.serve.wire.users import History, Users
 
 
 async def sample_users(request: Request) -> Response:
