@@ -17,6 +17,7 @@ from polyscene.core.errors import PolysceneError
 from polyscene.core.memo import remember
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates, append, mask_block, top
+from polyscene.observe.traces import span
 
 FAILURES = (PolysceneError, ArithmeticError, LookupError, OSError, RuntimeError, TypeError, ValueError)
 """What a stage may fail with and be skipped or replaced; anything else is not a failure of a stage."""
@@ -179,7 +180,8 @@ class StepPart:
         found, reason = slates, watch.reason_to_skip(self.name, self.step.on_error, last_resort=last_resort)
         if not reason:
             try:
-                found = self._answer(queries, slates)
+                with span(self.name):
+                    found = self._answer(queries, slates)
             except FAILURES as problem:
                 if self.step.on_error != "skip":
                     raise
