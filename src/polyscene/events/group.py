@@ -1,9 +1,9 @@
 """Group commit: one thread writes, many wait; who comes while the disk is busy shares the next commit."""
 
-import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from copy import copy
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from threading import Lock, Thread
@@ -11,26 +11,30 @@ from typing import Any, Protocol
 
 from polyscene.core.errors import StoreError
 
-Work = Callable[[sqlite3.Connection], Any]
+Work = Callable[[Any], Any]
+"""What a caller wants done, given the connection that the transaction runs on."""
 LINGER_S = 0.1
 """How long work that nobody waits for may lie before it is committed."""
 MOST_JOBS = 512
 """How many jobs may share a commit."""
 
 
-class Ledger(Protocol):
-    """What the writer knows in memory and must keep in step with the file."""
+class Transactions(Protocol):
+    """The database under the writer, and what the writer knows in memory and keeps in step with it."""
 
-    def write(self, connection: sqlite3.Connection) -> None:
-        """Stores what was staged, inside the transaction."""
+    faults: type[Exception]
+    """What the database raises when it refuses."""
+
+    def begin(self) -> Any:
+        """Starts a transaction and gives the connection that it runs on."""
         ...
 
-    def settle(self) -> None:
-        """After a commit."""
+    def commit(self) -> None:
+        """Returns when all that was done in the transaction is on disk."""
         ...
 
-    def revert(self) -> None:
-        """After a rollback."""
+    def roll_back(self, problem: Exception) -> StoreError:
+        """Undoes the transaction, in memory too; gives what to tell those whose work is lost."""
         ...
 
 
@@ -42,15 +46,15 @@ class _Job:
 
 
 class GroupCommit:
-    """Runs jobs one after another on one connection and answers each when the commit with it is on disk.
+    """Runs jobs one after another in one transaction and answers each when the commit with it is on disk.
 
     Jobs that arrive during a commit (one fsync) are committed together by the next one, so throughput
     grows with the number of callers and a lone caller waits for one fsync only. If any job of a group
     fails, none of the group is kept.
     """
 
-    def __init__(self, connection: sqlite3.Connection, ledger: Ledger, name: str) -> None:
-        self._connection, self._ledger, self._name = connection, ledger, name
+    def __init__(self, transactions: Transactions, name: str) -> None:
+        self._transactions, self._name = transactions, name
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._door = Lock()
         self._closed = False
@@ -90,7 +94,8 @@ class GroupCommit:
             with self._door:
                 self._closed = True
             while not self._queue.empty():
-                self._refuse([job for job in (self._queue.get(),) if job], "the writer stopped")
+                left = [job for job in (self._queue.get(),) if job]
+                self._refuse(left, self._stopped("the writer stopped"))
 
     def _gather(self) -> tuple[list[_Job], bool]:
         jobs: list[_Job] = []
@@ -112,27 +117,22 @@ class GroupCommit:
         if not jobs:
             return
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            results = [job.work(self._connection) for job in jobs]
-            self._ledger.write(self._connection)
-            self._connection.execute("COMMIT")
-        except sqlite3.Error as problem:
-            self._roll_back()
-            self._refuse(jobs, f"{problem} ({getattr(problem, 'sqlite_errorname', 'no code')})")
+            connection = self._transactions.begin()
+            results = [job.work(connection) for job in jobs]
+            self._transactions.commit()
+        except self._transactions.faults as problem:
+            self._refuse(jobs, self._transactions.roll_back(problem))
         else:
-            self._ledger.settle()
             for job, result in zip(jobs, results, strict=True):
                 job.future.set_result(result)
         finally:
             # only after a fault of the program itself: nobody may wait for ever
-            self._refuse([job for job in jobs if not job.future.done()], "the writer failed")
+            self._refuse([job for job in jobs if not job.future.done()], self._stopped("the writer failed"))
 
-    def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            self._connection.execute("ROLLBACK")
-        self._ledger.revert()
+    def _stopped(self, why: str) -> StoreError:
+        return StoreError(f"{self._name}: {why}; nothing was kept. Open the log again, then send it again")
 
-    def _refuse(self, jobs: list[_Job], why: str) -> None:
+    def _refuse(self, jobs: list[_Job], error: StoreError) -> None:
         for job in jobs:
-            todo = "Check free space and permissions, then send it again"
-            job.future.set_exception(StoreError(f"{self._name}: {why}; nothing was kept. {todo}"))
+            # one each: a raised error grows a traceback of its own in every thread
+            job.future.set_exception(copy(error))

@@ -1,5 +1,6 @@
 """The event log in one SQLite file: durable, one writer thread with group commit."""
 
+import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
@@ -7,7 +8,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
-from polyscene.core.errors import BusyError
+from polyscene.core.errors import BusyError, StoreError
 from polyscene.events import store, writing
 from polyscene.events.check import check_bulk, check_exposure, check_records
 from polyscene.events.event import Exposure, Posted
@@ -22,6 +23,32 @@ BULK_ROWS = 100_000
 MOST_PENDING = 10_000
 """Exposures that may wait for the disk."""
 T = TypeVar("T")
+
+
+class _Transactions:
+    """The writer's connection, and the codes it gives out."""
+
+    faults = sqlite3.Error
+
+    def __init__(self, connection: sqlite3.Connection, book: CodeBook, name: str) -> None:
+        self._connection, self._book, self._name = connection, book, name
+
+    def begin(self) -> sqlite3.Connection:
+        self._connection.execute("BEGIN IMMEDIATE")
+        return self._connection
+
+    def commit(self) -> None:
+        self._book.write(self._connection)
+        self._connection.execute("COMMIT")
+        self._book.settle()
+
+    def roll_back(self, problem: Exception) -> StoreError:
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")
+        self._book.revert()
+        why = f"{problem} ({getattr(problem, 'sqlite_errorname', 'no code')})"
+        todo = "Check free space and permissions, then send it again"
+        return StoreError(f"{self._name}: {why}; nothing was kept. {todo}")
 
 
 class SqliteLog(SqliteReader):
@@ -44,7 +71,7 @@ class SqliteLog(SqliteReader):
             self._open_for_writing(Path(path), undo)
             super().__init__(path)
             self._undo = undo.pop_all()
-        self._group = GroupCommit(self._connection, self._book, str(path))
+        self._group = GroupCommit(_Transactions(self._connection, self._book, str(path)), str(path))
 
     def _open_for_writing(self, path: Path, undo: ExitStack) -> None:
         with guard(path, "open"):
