@@ -14,6 +14,7 @@ from polyscene.dataset.moment import Moment
 from polyscene.dataset.world import World
 from polyscene.events.event import Exposure
 from polyscene.jobs.bundles import on_shelf
+from polyscene.jobs.insight import Insight
 from polyscene.jobs.intake import Intake
 from polyscene.jobs.loader import Loader
 from polyscene.jobs.lookup import Lookup
@@ -42,6 +43,7 @@ class Engine:
         self._lookup = Lookup()
         self._names = tuple(sorted(workspace.scenarios()))
         self._served: dict[str, Served] = {}
+        self.insight = Insight(workspace, self._log, self._world, lambda: self._served)
         self._problems: tuple[str, ...] = ()
         self._looked = 0.0
         self._looking = Lock()
@@ -81,6 +83,17 @@ class Engine:
             answered = recommend(ask, self._served, moment, at=at, trace=False)
         self._log.append_exposure(self._exposure(ask, answered, moment, at))
         return answered.answer
+
+    def rehearse(self, ask: Ask) -> Answered:
+        """What `recommend` would answer now, with its trace; nothing is logged, for nobody was shown it.
+
+        Raises:
+            NotFoundError, InputError: As `recommend`.
+        """
+        self._look()
+        moment = self._world.now
+        with self._loader.seeing(moment):
+            return recommend(ask, self._served, moment, at=self._clock.now())
 
     def replay(self, request_id: str) -> Answer:
         """The answer to a logged request, computed again from the state as of its time.
