@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -10,16 +11,18 @@ from starlette.middleware import Middleware
 from polyscene.core.clock import Clock, SystemClock
 from polyscene.core.errors import PolysceneError
 from polyscene.jobs.engine import Engine
+from polyscene.observe.rates import Rates
 from polyscene.serve.desk import Desk
 from polyscene.serve.gate import Gate
 from polyscene.serve.house import House
-from polyscene.serve.operations import Operation, routes_of
+from polyscene.serve.operations import Operation, group_of, routes_of
 from polyscene.serve.problems import RequestError, on_fault, on_http, on_polyscene, on_request_error
 from polyscene.serve.routes import (
     bundles,
     document,
     events,
     health,
+    insight,
     items,
     metrics,
     page,
@@ -31,6 +34,7 @@ from polyscene.serve.routes import (
 from polyscene.serve.settings import Settings
 
 OPERATIONS: tuple[Operation, ...] = (
+    *insight.OPERATIONS,
     *events.OPERATIONS,
     *items.OPERATIONS,
     *recommend.OPERATIONS,
@@ -46,25 +50,33 @@ OPERATIONS: tuple[Operation, ...] = (
 
 def create_app(engine: Engine, settings: Settings | None = None, clock: Clock | None = None) -> Starlette:
     """An ASGI app over `engine`, which it closes at its shutdown, after the last reply."""
-    settings = settings or Settings()
+    settings, clock = settings or Settings(), clock or SystemClock()
     here = House(
         engine=engine,
-        clock=clock or SystemClock(),
+        clock=clock,
         settings=settings,
         readers=Desk("readers", settings.readers, settings.waiting),
         writers=Desk("writers", settings.writers, settings.waiting),
+        watch=Desk("watch", 1, settings.waiting),
+        rates=Rates(clock),
+        started=monotonic(),
     )
+
+    def count(method: str, path: str, status: int, seconds: float) -> None:
+        metrics.count(method, path, status, seconds)
+        here.rates.count(group_of(path), status, seconds)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         yield
         here.readers.close()
         here.writers.close()
+        here.watch.close()
         engine.close()
 
     app = Starlette(
         routes=[*routes_of((*OPERATIONS, document.operation(OPERATIONS))), *page.page_routes()],
-        middleware=[Middleware(Gate, settings=settings, count=metrics.count)],
+        middleware=[Middleware(Gate, settings=settings, count=count)],
         exception_handlers={
             RequestError: on_request_error,
             HTTPException: on_http,

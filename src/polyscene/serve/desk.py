@@ -22,8 +22,15 @@ class Desk:
 
     def __init__(self, name: str, threads: int, waiting: int) -> None:
         self.name = name
+        self.limit = waiting
+        self._inside = 0
+        self._door = threading.Lock()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"polyscene-{name}")
-        self._places = threading.BoundedSemaphore(waiting)
+
+    @property
+    def inside(self) -> int:
+        """Calls that run or wait."""
+        return self._inside
 
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work` gives.
@@ -31,15 +38,18 @@ class Desk:
         Raises:
             BusyError: Too many calls are waiting; try again a little later.
         """
-        if not self._places.acquire(blocking=False):
-            raise BusyError(f"{self.name}: too many requests are waiting; try again in a second")
+        with self._door:
+            if self._inside >= self.limit:
+                raise BusyError(f"{self.name}: too many requests are waiting; try again in a second")
+            self._inside += 1
         context = copy_context()
         job = self._pool.submit(lambda: context.run(work, *args, **kwargs))
         job.add_done_callback(self._leave)
         return await asyncio.wrap_future(job)
 
     def _leave(self, job: "Future[T]") -> None:
-        self._places.release()
+        with self._door:
+            self._inside -= 1
 
     def close(self) -> None:
         """Waits for the calls that are in."""

@@ -6,6 +6,7 @@ from starlette.requests import Request
 
 from polyscene.core.clock import Clock
 from polyscene.jobs.engine import Engine
+from polyscene.observe.rates import Rates
 from polyscene.serve.desk import Desk
 from polyscene.serve.settings import Settings
 
@@ -15,7 +16,8 @@ class House:
     """The parts of one running service.
 
     `readers` score and look up; `writers` wait for the disk. They are apart, so that a slow disk does
-    not hold up recommendations.
+    not hold up recommendations. `watch` answers whoever looks after the service, also when readers are
+    full. `started` on the monotonic clock.
     """
 
     engine: Engine
@@ -23,6 +25,9 @@ class House:
     settings: Settings
     readers: Desk
     writers: Desk
+    watch: Desk
+    rates: Rates
+    started: float
 
 
 def house(request: Request) -> House:

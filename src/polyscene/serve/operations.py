@@ -43,6 +43,14 @@ class Operation:
         return str(getattr(self.handler, "__name__", self.path))
 
 
+def group_of(path: str) -> str:
+    """The resource of a path pattern: ``items`` for ``/v1/items/{id}``, ``pages`` for what is no API."""
+    parts = path.split("/")
+    if parts[0]:
+        return path
+    return parts[2] if len(parts) > 2 and parts[1] == "v1" else "pages"
+
+
 def routes_of(operations: Iterable[Operation]) -> list[Route]:
     """One route per path, in the order of the operations: of two that match, the earlier one answers."""
     by_path: dict[str, dict[str, Handler]] = {}

@@ -1,4 +1,4 @@
-"""The page at `/`: a few files of the package, read once; nothing is fetched from elsewhere."""
+"""The shop at `/`, the console at `/console`: files of the package, read once, nothing from elsewhere."""
 
 from hashlib import sha256
 from importlib.resources import files
@@ -14,18 +14,27 @@ START = "index.html"
 
 
 def page_routes() -> list[Route]:
-    """A route per file under `page/`; `index.html` stands at `/`."""
-    folder = files("polyscene.serve").joinpath("page")
-    return [
-        _route("/" if each.name == START else f"/page/{each.name}", each.name, each.read_bytes())
-        for each in sorted(folder.iterdir(), key=lambda each: each.name)
-        if each.name.endswith(tuple(MEDIA))
-    ]
+    """A route per file; `index.html` of the one stands at `/`, of the other at every path of the console.
+
+    The console reads its own address, so ``/console/users/u1`` can be kept and sent around.
+    """
+    return [*_routes("page", "/"), *_routes("console", "/console", "/console/{path:path}")]
 
 
-def _route(path: str, name: str, content: bytes) -> Route:
+def _routes(folder: str, *starts: str) -> list[Route]:
+    found, last = [], []
+    for each in sorted(files("polyscene.serve").joinpath(folder).iterdir(), key=lambda each: each.name):
+        if each.name == START:
+            last = [_route(path, f"{folder}:{path}", each.name, each.read_bytes()) for path in starts]
+        elif each.name.endswith(tuple(MEDIA)):
+            path = f"/{folder}/{each.name}"
+            found.append(_route(path, path, each.name, each.read_bytes()))
+    return [*found, *last]
+
+
+def _route(path: str, name: str, file: str, content: bytes) -> Route:
     tag = f'"{sha256(content).hexdigest()[:16]}"'
-    media = MEDIA["." + name.rpartition(".")[2]]
+    media = MEDIA["." + file.rpartition(".")[2]]
     headers = {"ETag": tag, "Cache-Control": "no-cache"}
 
     async def endpoint(request: Request) -> Response:
