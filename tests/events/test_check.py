@@ -7,12 +7,14 @@ import pytest
 from polyscene.core.clock import DAY_MS
 from polyscene.core.errors import InputError
 from polyscene.events.check import MAX_ATTRIBUTES, OLDEST, check_bulk, check_exposure, check_records
-from polyscene.events.event import Event, Exposure, ItemPut, UserPut
+from polyscene.events.event import EdgePut, Event, Exposure, ItemPut, Merge, UserPut
 from polyscene.events.log import Bulk
 
 NOW = 1_800_000_000_000
 GOOD = Event(id="e", user="u", item="i", time=NOW)
 PUT = ItemPut(id="i", time=NOW)
+EDGE = EdgePut(source="a", relation="r", target="b", time=NOW)
+MERGE = Merge(source="g", target="u", time=NOW)
 
 
 def changed(record, **fields):
@@ -52,7 +54,16 @@ BAD = [
     ),
     (changed(PUT, kind=""), "records[1].kind:"),
     (UserPut(id="u", time=0), "records[1].time:"),
-    ("event", "records[1].type: expected Event, ItemPut or UserPut, got str"),
+    (changed(EDGE, source=""), "records[1].source: expected 1 to 512"),
+    (changed(EDGE, relation="x" * 129), "records[1].relation: expected 1 to 128"),
+    (changed(EDGE, target="\n"), "records[1].target: control characters"),
+    (changed(EDGE, weight=math.inf), "records[1].weight: expected a finite number, got inf"),
+    (changed(EDGE, time=5), "records[1].time:"),
+    (changed(MERGE, source=None), "records[1].source: expected text, got None"),
+    (changed(MERGE, target="x" * 513), "records[1].target: expected 1 to 512"),
+    (changed(MERGE, target="g"), "records[1].source: expected another user than the target, got 'g'"),
+    (changed(MERGE, time=5), "records[1].time:"),
+    ("event", "records[1].type: expected Event, ItemPut, UserPut, EdgePut or Merge, got str"),
 ]
 
 
@@ -80,6 +91,9 @@ def test_what_people_really_send_is_let_through():
             changed(GOOD, time=NOW + DAY_MS, position=0, request_id="r"),
             changed(PUT, attributes=attributes, delete=True),
             UserPut(id="u", time=NOW, attributes=attributes, patch=True),
+            EDGE,
+            changed(EDGE, target="a", weight=-0.5, delete=True),
+            MERGE,
         ],
         NOW,
     )

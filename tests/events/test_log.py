@@ -1,5 +1,6 @@
 """One suite over both logs, and a property that holds them to each other."""
 
+from dataclasses import replace
 from threading import Barrier, Thread
 
 import msgspec
@@ -8,16 +9,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from polyscene.core.errors import InputError
-from polyscene.events.event import Erasure, Event, Exposure, ItemPut, UserPut
-from polyscene.events.log import Bulk, nobody
+from polyscene.core.clock import DAY_MS, FixedClock
+from polyscene.core.errors import ConflictError, InputError
+from polyscene.events.event import EdgePut, Erasure, Event, Exposure, ItemPut, Merge, UserPut
+from polyscene.events.log import KEEP_KEYS_MS, Bulk, Once, nobody
 from polyscene.events.memory import MemoryLog
 from polyscene.events.sqlite import SqliteLog
 
 
+@pytest.fixture
+def clock():
+    return FixedClock(1_000 * DAY_MS)
+
+
 @pytest.fixture(params=["memory", "sqlite"])
-def log(request, tmp_path):
-    log = MemoryLog() if request.param == "memory" else SqliteLog(tmp_path / "log.db")
+def log(request, tmp_path, clock):
+    log = MemoryLog(clock) if request.param == "memory" else SqliteLog(tmp_path / "log.db", clock)
     yield log
     log.close()
 
@@ -61,6 +68,8 @@ def test_an_empty_log_answers_everything(log):
     assert log.newest_time() is None
     assert log.exposure("r") is None
     assert log.exposures() == []
+    assert log.user_puts("u") == log.edge_puts() == log.merges() == []
+    assert log.edges() == log.item_days("i") == log.newest() == []
     log.flush()
 
 
@@ -150,6 +159,136 @@ def test_item_puts_come_alone_and_the_newest_time_is_that_of_events(log):
     assert log.newest_time() == 1_007
 
 
+def edge(source, relation, target, time=1, **fields):
+    return EdgePut(source=source, relation=relation, target=target, time=time, **fields)
+
+
+def merge(source, target, time=1):
+    return Merge(source=source, target=target, time=time)
+
+
+def test_edges_are_their_last_puts_in_the_order_of_their_ends(log):
+    puts = [
+        edge("b", "likes", "x", weight=2.5),
+        edge("a", "knows", "b"),
+        edge("a", "knows", "é"),
+        edge("a", "likes", "x", time=9),
+        edge("a", "likes", "x", time=3, weight=0.5),
+        edge("b", "likes", "x", time=4, delete=True),
+    ]
+    assert log.append(puts).accepted == 6
+    assert log.append([puts[0], edge("b", "likes", "x", weight=2.5)]).duplicates == 2
+    assert log.edges() == [puts[1], puts[2], puts[4]]
+    assert log.edges(n=1) == log.edges(target="b") == [puts[1]]
+    assert log.edges(after=("a", "knows", "b"), n=1) == [puts[2]]
+    assert log.edges(relation="knows", after=("a", "knows", "b")) == [puts[2]]
+    assert log.edges("a", "likes", "x") == log.edges(target="x") == [puts[4]]
+    assert log.edges(source="b") == log.edges(source="nobody") == []
+    assert log.edge_puts() == log.read() == list(enumerate(puts, start=1))
+    assert log.edge_puts(until=2) == log.read(limit=2)
+    assert log.append([edge("b", "likes", "x", time=5)]).accepted == 1
+    assert log.edges(source="b") == [edge("b", "likes", "x", time=5)]
+    assert log.user_ids() == log.item_ids() == []
+
+
+def test_merges_come_by_position_and_give_codes_to_both(log):
+    log.append([event(1, "g"), merge("g", "u"), merge("h", "u", time=2)])
+    assert log.append([merge("g", "u")]).duplicates == 1
+    assert log.merges() == [(2, merge("g", "u")), (3, merge("h", "u", time=2))]
+    assert log.merges(until=2) == [(2, merge("g", "u"))]
+    assert log.user_ids() == ["g", "u", "h"]
+    assert [record for _, record in log.read(since=1)] == [merge("g", "u"), merge("h", "u", time=2)]
+    assert log.user_tail("u", 5) == []
+
+
+def test_user_puts_are_those_of_one_id_and_the_newest_records_come_backwards(log):
+    puts = [UserPut(id="u", time=9), UserPut(id="v", time=1), UserPut(id="u", time=3, patch=True)]
+    log.append([*puts, event(1, "u"), edge("u", "r", "v"), ItemPut(id="u", time=1)])
+    assert log.user_puts("u") == [(1, puts[0]), (3, puts[2])]
+    assert log.newest() == log.read()[::-1]
+    assert log.newest(4) == log.read()[:1:-1]
+
+
+def test_an_items_days_count_events_by_action_and_slates_that_showed_it(log):
+    day = 20_000 * DAY_MS
+    log.append(
+        [
+            event(1, item="i", time=day, action="view"),
+            event(2, "v", item="i", time=day + DAY_MS - 1, action="view"),
+            event(3, item="i", time=day + 5, action="buy"),
+            event(4, item="i", time=day + DAY_MS, action="view"),
+            event(5, item="j", time=day, action="view"),
+            event(6, item="i", time=-1, action="view"),
+        ]
+    )
+    fields = {"scores": [0.0, 0.0], "propensities": [1.0, 1.0]}
+    for name, user, time in (("a", "u", day + 7), ("b", None, day + 8), ("c", "u", day + DAY_MS)):
+        log.append_exposure(exposure(name, user, time, items=["i", "only shown"], **fields))
+    log.flush()
+    log.append_exposure(exposure("a", "u", day, items=["i", "i"], **fields))
+    log.flush()
+    assert log.item_days("i") == [
+        (-DAY_MS, "view", 1),
+        (day, "buy", 1),
+        (day, "exposure", 2),
+        (day, "view", 2),
+        (day + DAY_MS, "exposure", 1),
+        (day + DAY_MS, "view", 1),
+    ]
+    assert log.item_days("only shown") == [(day, "exposure", 2), (day + DAY_MS, "exposure", 1)]
+    log.erase_user("u", at=1)
+    assert log.item_days("i") == [(day, "exposure", 1), (day, "view", 1)]
+    assert log.item_days("only shown") == [(day, "exposure", 1)]
+
+
+KEY = Once("key-1", b"a" * 16)
+
+
+def test_a_key_is_done_once_and_tells_the_first_receipt_again(log):
+    first = log.append([event(1), event(1, value=7.0)], once=KEY)
+    assert (first.accepted, first.conflicts, first.repeated) == (1, ("e1",), False)
+    log.append([event(2)])
+    again = log.append([event(3)], once=KEY)
+    assert again == replace(first, repeated=True)
+    assert log.position == 2
+    assert log.append([event(3)], once=Once("key-2", KEY.digest)).accepted == 1
+
+
+def test_a_key_for_another_request_is_refused_and_nothing_is_kept(log):
+    log.append([event(1)], once=KEY)
+    with pytest.raises(ConflictError, match="idempotency key 'key-1': it was used for another request"):
+        log.append([event(2)], once=replace(KEY, digest=b"b" * 16))
+    assert log.position == 1
+    assert log.append([event(2)]).position == 2
+
+
+def test_a_key_of_a_refused_batch_is_free_and_an_old_one_is_forgotten(log, clock):
+    with pytest.raises(InputError, match=r"records\[0\]\.user"):
+        log.append([event(1, user="")], once=KEY)
+    assert log.append([event(1)], once=KEY).accepted == 1
+    clock.at += KEEP_KEYS_MS - 1
+    assert log.append([event(2)], once=KEY).repeated
+    clock.at += 1
+    receipt = log.append([event(2)], once=Once("key-1", b"b" * 16))
+    assert (receipt.accepted, receipt.repeated) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("once", "text"),
+    [
+        (Once("", b"a" * 16), r"once\.key: expected 1 to 255 printable ASCII characters, got ''"),
+        (Once("x" * 256, b"a" * 16), r"once\.key"),
+        (Once("ü", b"a" * 16), r"once\.key"),
+        (Once("a\n", b"a" * 16), r"once\.key"),
+        (Once("a", b"a" * 15), r"once\.digest: expected 16 bytes"),
+    ],
+)
+def test_a_bad_key_is_refused_by_field(log, once, text):
+    with pytest.raises(InputError, match=text):
+        log.append([event(1)], once=once)
+    assert log.position == 0
+
+
 def test_a_tail_is_by_time_then_arrival_and_sees_only_what_was_there(log):
     log.append([event(1, time=50), event(2, time=40), event(3, "v"), event(4, time=50), event(5, time=45)])
     assert [at for at, _ in log.user_tail("u", 10)] == [2, 5, 1, 4]
@@ -219,6 +358,39 @@ def test_an_erased_user_is_gone_but_keeps_a_nameless_code(log):
     assert log.columns().user.tolist() == [1, 2]
 
 
+def test_with_a_user_go_its_guests_its_edges_its_merges_and_keys_that_tell_of_ids(log):
+    log.append([event(1, "u"), event(2, "g"), event(3, "h"), event(4, "v"), UserPut(id="h", time=1)])
+    log.append([merge("h", "g"), merge("g", "u"), merge("v", "w"), merge("u", "h", time=3)])
+    log.append([edge("g", "knows", "v"), edge("v", "knows", "u"), edge("v", "knows", "w")])
+    log.append([event(4, "v", value=7.0)], once=KEY)
+    log.append([event(5, "v")], once=Once("kept", KEY.digest))
+    log.append_exposure(exposure("r", "h"))
+    erased = log.erase_user("u", at=99)
+    assert (erased.events, erased.puts, erased.exposures, erased.position) == (3, 6, 1, 16)
+    assert [record for _, record in log.read()] == [
+        event(4, "v"),
+        merge("v", "w"),
+        edge("v", "knows", "w"),
+        event(5, "v"),
+        *(Erasure(user_code=code, time=99) for code in range(3)),
+    ]
+    assert log.user_ids() == [nobody(0), nobody(1), nobody(2), "v", "w"]
+    assert log.edges() == [edge("v", "knows", "w")]
+    assert [each for _, each in log.merges()] == [merge("v", "w")]
+    assert not log.append([event(4, "v", value=7.0)], once=KEY).repeated
+    assert log.append([event(5, "v")], once=Once("kept", KEY.digest)).repeated
+
+
+def test_a_user_known_from_edges_alone_is_erased_too(log):
+    log.append([edge("v", "knows", "u"), edge("u", "knows", "u")])
+    assert log.erase_user("nobody", at=1).position == 2
+    assert log.read(since=2) == []
+    erased = log.erase_user("u", at=1)
+    assert (erased.events, erased.puts, erased.position) == (0, 2, 3)
+    assert log.read() == [(3, Erasure(user_code=0, time=1))]
+    assert log.user_ids() == [nobody(0)]
+
+
 def test_an_exposure_can_be_read_at_once_and_the_first_stays(log):
     first = exposure(
         "r", items=["i"], scores=[0.5], propensities=[1.0], ask={"k": 3}, trace={"a": [1, None]}
@@ -283,25 +455,37 @@ RECORDS = st.one_of(
         ItemPut, id=SMALL, kind=SMALL, time=st.integers(0, 2), attributes=ATTRIBUTES, delete=st.booleans()
     ),
     st.builds(UserPut, id=SMALL, time=st.integers(0, 2), attributes=ATTRIBUTES),
+    st.builds(edge, SMALL, st.sampled_from("rs"), SMALL, st.integers(0, 1), delete=st.booleans()),
+    st.sampled_from([merge(*pair) for pair in ("ab", "ba", "bc", "ca")]),
+)
+KEYS = st.none() | st.builds(Once, st.sampled_from("kl"), st.sampled_from([b"1" * 16, b"2" * 16]))
+SLATES = st.builds(
+    lambda name, user, time, items: exposure(
+        name, user, time, items=items, scores=[0.0] * len(items), propensities=[1.0] * len(items)
+    ),
+    SMALL,
+    st.none() | SMALL,
+    st.integers(0, 2),
+    st.lists(SMALL, max_size=3),
 )
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("append"), st.lists(RECORDS, max_size=5)),
+        st.tuples(st.just("append"), st.tuples(st.lists(RECORDS, max_size=5), KEYS)),
         st.tuples(st.just("erase"), SMALL),
-        st.tuples(st.just("expose"), st.builds(exposure, SMALL, st.none() | SMALL, st.integers(0, 2))),
+        st.tuples(st.just("expose"), SLATES),
     ),
     max_size=8,
 )
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
 def test_the_file_and_the_lists_always_agree(steps, tmp_path_factory):
     folder = tmp_path_factory.mktemp("twin")
     plain, durable = MemoryLog(), SqliteLog(folder / "log.db")
     for step, fact in steps:
         if step == "append":
-            assert durable.append(fact) == plain.append(fact)
+            assert outcome(durable, *fact) == outcome(plain, *fact)
         elif step == "erase":
             assert durable.erase_user(fact, 5) == plain.erase_user(fact, 5)
         else:
@@ -310,6 +494,13 @@ def test_the_file_and_the_lists_always_agree(steps, tmp_path_factory):
     durable.close()
     with SqliteLog(folder / "log.db") as durable:
         assert everything(durable) == everything(plain)
+
+
+def outcome(log, records, once):
+    try:
+        return log.append(records, once=once)
+    except ConflictError as problem:
+        return str(problem)
 
 
 def everything(log):
@@ -329,6 +520,15 @@ def everything(log):
         "tails": [log.user_tail(user, 2, until=6) for user in "abc"],
         "items": [log.user_items(user).tolist() for user in "abc"],
         "puts": [log.item_puts(), log.item_puts(until=3)],
-        "newest": log.newest_time(),
+        "user puts": [log.user_puts(user) for user in "abc"],
+        "edges": [
+            log.edges(),
+            log.edges("a", n=2),
+            log.edges(relation="r", target="b"),
+            log.edges(after=("b", "r", "a")),
+        ],
+        "relations": [log.edge_puts(), log.edge_puts(4), log.merges(), log.merges(4)],
+        "days": [log.item_days(item) for item in "abc"],
+        "newest": [log.newest_time(), log.newest(), log.newest(3)],
         "exposures": [log.exposures(), log.exposures("a"), log.exposure("b")],
     }

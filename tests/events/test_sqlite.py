@@ -78,7 +78,7 @@ def change(path, statement):
 def test_newer_and_foreign_files_are_refused_by_name(path, kind):
     SqliteLog(path).close()
     change(path, "PRAGMA user_version = 99")
-    with pytest.raises(StoreError, match=r"log\.db: format 99 is newer than 1.*upgrade polyscene"):
+    with pytest.raises(StoreError, match=r"log\.db: format 99 is newer than 2.*upgrade polyscene"):
         kind(path)
     foreign = path.with_name("other.db")
     change(foreign, "CREATE TABLE t (a)")
@@ -94,7 +94,7 @@ def test_a_refused_file_is_not_left_locked(path):
     change(path, "PRAGMA user_version = 99")
     with pytest.raises(StoreError, match="format 99"):
         SqliteLog(path)
-    change(path, "PRAGMA user_version = 1")
+    change(path, "PRAGMA user_version = 2")
     SqliteLog(path).close()
 
 

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from polyscene.core.clock import DAY_MS, show_time
-from polyscene.core.errors import InputError
-from polyscene.events.event import Event, Exposure, ItemPut, Posted, UserPut
-from polyscene.events.log import Bulk
+from polyscene.core.errors import ConflictError, InputError
+from polyscene.events.event import EdgePut, Event, Exposure, ItemPut, Merge, Posted, UserPut
+from polyscene.events.log import Bulk, Once
 
 OLDEST = 631_152_000_000
 """1990-01-01 in UTC ms; what is older is most likely a time in seconds."""
@@ -21,6 +21,7 @@ _EXACT = 1 << 53
 """Up to here every integer is a double, so no reader in another language or column reads it wrong."""
 _BAD_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 _BAD_INSIDE = re.compile(r"[\ud800-\udfff\x00]")
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 
 
 def check_records(records: Sequence[Posted], now: int | None = None) -> None:
@@ -39,6 +40,22 @@ def check_records(records: Sequence[Posted], now: int | None = None) -> None:
             raise InputError(
                 f"records[{index}].{problem}; nothing of this batch was kept: mend it, send it again"
             )
+
+
+def check_once(once: Once) -> None:
+    """Nothing, if an idempotency key may be kept. Raises InputError with the field otherwise."""
+    if not isinstance(once.key, str) or not _KEY.fullmatch(once.key):
+        raise InputError(f"once.key: expected 1 to 255 printable ASCII characters, got {once.key!r}")
+    if not isinstance(once.digest, bytes) or len(once.digest) != 16:
+        raise InputError(f"once.digest: expected 16 bytes, got {once.digest!r}")
+
+
+def other_digest(once: Once) -> ConflictError:
+    """What a log raises when a key comes again with a request that says something else."""
+    return ConflictError(
+        f"idempotency key {once.key!r}: it was used for another request within the last day; "
+        "give every new request a key of its own; nothing of this one was kept"
+    )
 
 
 def check_exposure(exposure: Exposure) -> None:
@@ -94,8 +111,13 @@ def _problems(record: object, now: int | None) -> Iterator[str]:
         )
     elif isinstance(record, UserPut):
         found = (_id("id", record.id), _time(record.time, now), _attributes(record.attributes))
+    elif isinstance(record, EdgePut):
+        found = (*_edge_problems(record), _time(record.time, now))
+    elif isinstance(record, Merge):
+        found = (*_merge_problems(record), _time(record.time, now))
     else:
-        found = (f"type: expected Event, ItemPut or UserPut, got {type(record).__name__}",)
+        kinds = "Event, ItemPut, UserPut, EdgePut or Merge"
+        found = (f"type: expected {kinds}, got {type(record).__name__}",)
     return filter(None, found)
 
 
@@ -111,6 +133,21 @@ def _event_problems(event: Event) -> Iterator[str]:
         yield f"position: expected a place from 0 on, got {event.position!r}"
     if not _finite(event.value):
         yield f"value: expected a finite number, got {event.value!r}"
+
+
+def _edge_problems(edge: EdgePut) -> Iterator[str]:
+    yield _id("source", edge.source)
+    yield _id("relation", edge.relation, 128)
+    yield _id("target", edge.target)
+    if not _finite(edge.weight):
+        yield f"weight: expected a finite number, got {edge.weight!r}"
+
+
+def _merge_problems(merge: Merge) -> Iterator[str]:
+    yield _id("source", merge.source)
+    yield _id("target", merge.target)
+    if merge.source == merge.target:
+        yield f"source: expected another user than the target, got {merge.source!r} for both"
 
 
 def _id(field: str, text: object, most: int = 512, least: int = 1) -> str:

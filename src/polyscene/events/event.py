@@ -92,9 +92,11 @@ class Erasure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     time: int
 
 
-Posted = Event | ItemPut | UserPut
+Put = ItemPut | UserPut | EdgePut | Merge
+"""A fact that names no event: it is known again by all its fields together."""
+Posted = Event | Put
 """What a client may append."""
-Record = Event | ItemPut | UserPut | Erasure
+Record = Posted | Erasure
 """What a reader may meet."""
 
 
@@ -124,6 +126,6 @@ class Exposure(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 _ENCODER = msgspec.msgpack.Encoder(order="deterministic")
 
 
-def key_of(put: ItemPut | UserPut) -> bytes:
+def key_of(put: Put) -> bytes:
     """16 bytes that two puts share only if they say the same: this is how a resent put is known."""
     return blake2b(_ENCODER.encode((type(put).__name__, put)), digest_size=16).digest()

@@ -5,7 +5,25 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from polyscene.core.arrays import Codes, Floats, Times
-from polyscene.events.event import Event, Exposure, ItemPut, Posted, Record
+from polyscene.core.clock import DAY_MS
+from polyscene.events.event import EdgePut, Event, Exposure, ItemPut, Merge, Posted, Record, UserPut
+
+KEEP_KEYS_MS = DAY_MS
+"""How long an idempotency key is remembered."""
+SHOWN = "exposure"
+"""The action name under which `item_days` counts the slates that showed an item."""
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """An idempotency key: a request sent twice under one key is done once.
+
+    `key`: 1 to 255 printable ASCII characters, of the client's choice. `digest`: 16 bytes of what the
+    request said, so that a key used for something else is noticed.
+    """
+
+    key: str
+    digest: bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,19 +32,22 @@ class Receipt:
 
     `duplicates` were already there (a resend) and count as acknowledged; `conflicts` are the ids among
     them whose content differs from what is kept: the first one stays. `position`: of the log, afterwards.
+    `repeated`: the key of the append was known; all else is what the first append under it was told.
     """
 
     accepted: int
     duplicates: int
     position: int
     conflicts: tuple[str, ...] = ()
+    repeated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Erased:
-    """How many rows of a user were deleted, and the position of the erasure record.
+    """How many rows of a user and of the guests merged into it were deleted.
 
-    Of an unknown user: zeros, and the position the log had.
+    `puts`: of the user, of edges at either end, and merges. `position`: of the last erasure record; of an
+    unknown user: zeros, and the position the log had.
     """
 
     events: int
@@ -118,6 +139,45 @@ class LogReader(Protocol):
         """All item puts with a position up to and including `until`, by position."""
         ...
 
+    def user_puts(self, user: str) -> list[tuple[int, UserPut]]:
+        """All puts of one user id, by position; none for an unknown one."""
+        ...
+
+    def edge_puts(self, until: int | None = None) -> list[tuple[int, EdgePut]]:
+        """All edge puts with a position up to and including `until`, by position."""
+        ...
+
+    def edges(
+        self,
+        source: str | None = None,
+        relation: str | None = None,
+        target: str | None = None,
+        *,
+        after: tuple[str, str, str] | None = None,
+        n: int = 100,
+    ) -> list[EdgePut]:
+        """Up to `n` edges that hold now, by (source, relation, target), those behind `after`.
+
+        Of each edge the put of the last position counts; deleted ones are left out. None matches all.
+        """
+        ...
+
+    def merges(self, until: int | None = None) -> list[tuple[int, Merge]]:
+        """All merges with a position up to and including `until`, by position."""
+        ...
+
+    def item_days(self, item: str) -> list[tuple[int, str, int]]:
+        """How often what was done with an item on each day: (UTC day in ms, action, count).
+
+        By day, then action. Slates that showed the item, once on disk, count under `SHOWN` (on top of
+        events that bear this name). Empty for an unknown item.
+        """
+        ...
+
+    def newest(self, n: int = 50) -> list[tuple[int, Record]]:
+        """The last `n` records, newest first."""
+        ...
+
     def user_tail(self, user: str, n: int, until: int | None = None) -> list[tuple[int, Event]]:
         """A user's last `n` events by time then position, oldest first; only positions up to `until`."""
         ...
@@ -154,13 +214,17 @@ class LogReader(Protocol):
 class EventLog(LogReader, Protocol):
     """Append, read since, read a user's last n, erase a user."""
 
-    def append(self, records: Sequence[Posted]) -> Receipt:
+    def append(self, records: Sequence[Posted], *, once: Once | None = None) -> Receipt:
         """Keeps all records, or none; returns when they are safe on disk.
 
-        An event whose id is known, or a put equal to an older one in all fields, is a duplicate.
+        An event whose id is known, or a put or merge equal to an older one in all fields, is a duplicate.
+        A merge gives both its users codes, the source first; the ends of an edge get none. With `once` the
+        key is kept together with the records; the same key and digest within `KEEP_KEYS_MS` of the first
+        time adds nothing and gives the first receipt, `repeated`.
 
         Raises:
-            InputError: A record is malformed; the text names its index and field.
+            InputError: A record or the key is malformed; the text names its index and field.
+            ConflictError: The key is known with another digest; nothing was kept.
             StoreError: Nothing was kept: the disk or the database refused.
         """
         ...
@@ -190,6 +254,9 @@ class EventLog(LogReader, Protocol):
     def erase_user(self, user: str, at: int) -> Erased:
         """Deletes a user's events, puts and exposures and the id itself; the code stays, nameless.
 
-        An `Erasure` record at the end of the log tells those who read along. `at`: UTC ms.
+        So also for every guest merged into the user, and for those merged into them. Edges with one of
+        these ids at either end, merges that name one, and all idempotency keys whose receipt tells of
+        conflicts (these are event ids) are deleted too. One `Erasure` record each, the user's first, then
+        guests by rising code, tells those who read along. `at`: UTC ms.
         """
         ...

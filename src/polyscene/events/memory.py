@@ -1,13 +1,30 @@
 """The event log in plain lists: nothing on disk, nothing clever; the twin that `SqliteLog` is held to."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
 from polyscene.core.arrays import Codes
-from polyscene.events.check import check_bulk, check_exposure, check_records
-from polyscene.events.event import Erasure, Event, Exposure, ItemPut, Posted, Record, UserPut, key_of
-from polyscene.events.log import Bulk, Columns, Erased, Receipt, nobody
+from polyscene.core.clock import DAY_MS, Clock, SystemClock
+from polyscene.events.check import check_bulk, check_exposure, check_once, check_records, other_digest
+from polyscene.events.event import (
+    EdgePut,
+    Erasure,
+    Event,
+    Exposure,
+    ItemPut,
+    Merge,
+    Posted,
+    Record,
+    UserPut,
+    key_of,
+)
+from polyscene.events.log import KEEP_KEYS_MS, SHOWN, Bulk, Columns, Erased, Once, Receipt, nobody
+
+R = TypeVar("R", bound=Record)
 
 
 class MemoryLog:
@@ -17,7 +34,9 @@ class MemoryLog:
     one swaps or grows its lists under the interpreter's lock; one thread should append.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
+        self._keys: dict[str, tuple[int, Once, Receipt]] = {}
         self._records: list[tuple[int, Record]] = []
         self._events: dict[str, Event] = {}
         self._exposures: dict[str, Exposure] = {}
@@ -33,16 +52,30 @@ class MemoryLog:
         """Position of the last record; 0 for an empty log."""
         return self._position
 
-    def append(self, records: Sequence[Posted]) -> Receipt:
+    def append(self, records: Sequence[Posted], *, once: Once | None = None) -> Receipt:
         """Keeps all records, or none."""
         check_records(records)
+        if once is None:
+            return self._append(records)
+        check_once(once)
+        now = self._clock.now()
+        at, known, first = self._keys.get(once.key, (now - KEEP_KEYS_MS, once, None))
+        if first is None or at <= now - KEEP_KEYS_MS:
+            first = self._append(records)
+            self._keys[once.key] = (now, once, first)
+            return first
+        if known.digest != once.digest:
+            raise other_digest(once)
+        return replace(first, repeated=True)
+
+    def _append(self, records: Sequence[Posted]) -> Receipt:
         accepted, conflicts = 0, []
         for record in records:
             known = self._known(record)
             if not known:
                 self._keep(record)
                 accepted += 1
-            elif record not in known:
+            elif isinstance(record, Event) and record not in known:
                 conflicts.append(record.id)
         return Receipt(accepted, len(records) - accepted, self._position, tuple(conflicts))
 
@@ -70,6 +103,9 @@ class MemoryLog:
                 _name(self._kinds, record.kind)
             case UserPut():
                 _name(self._users, record.id)
+            case Merge():
+                _name(self._users, record.source)
+                _name(self._users, record.target)
 
     def append_columns(self, bulk: Bulk) -> Receipt:
         """Keeps many interactions, one by one."""
@@ -134,8 +170,55 @@ class MemoryLog:
 
     def item_puts(self, until: int | None = None) -> list[tuple[int, ItemPut]]:
         """All item puts with a position up to and including `until`, by position."""
+        return self._all(ItemPut, until)
+
+    def user_puts(self, user: str) -> list[tuple[int, UserPut]]:
+        """All puts of one user id, by position."""
+        return [(at, put) for at, put in self._all(UserPut) if put.id == user]
+
+    def edge_puts(self, until: int | None = None) -> list[tuple[int, EdgePut]]:
+        """All edge puts with a position up to and including `until`, by position."""
+        return self._all(EdgePut, until)
+
+    def edges(
+        self,
+        source: str | None = None,
+        relation: str | None = None,
+        target: str | None = None,
+        *,
+        after: tuple[str, str, str] | None = None,
+        n: int = 100,
+    ) -> list[EdgePut]:
+        """Up to `n` edges that hold now, by (source, relation, target), those behind `after`."""
+        last = {(put.source, put.relation, put.target): put for _, put in self._all(EdgePut)}
+        wanted = (source, relation, target)
+        found = [
+            last[key]
+            for key in sorted(last)
+            if not last[key].delete
+            and (after is None or key > after)
+            and all(want in (None, part) for want, part in zip(wanted, key, strict=True))
+        ]
+        return found[:n]
+
+    def merges(self, until: int | None = None) -> list[tuple[int, Merge]]:
+        """All merges with a position up to and including `until`, by position."""
+        return self._all(Merge, until)
+
+    def _all(self, kind: type[R], until: int | None = None) -> list[tuple[int, R]]:
         last = self._position if until is None else until
-        return [(at, put) for at, put in self._records if at <= last and isinstance(put, ItemPut)]
+        return [(at, each) for at, each in self._records if at <= last and isinstance(each, kind)]
+
+    def item_days(self, item: str) -> list[tuple[int, str, int]]:
+        """How often what was done with an item on each day."""
+        done = [(each.time, each.action) for each in self._events.values() if each.item == item]
+        shown = [(each.time, SHOWN) for each in self._exposures.values() for it in each.items if it == item]
+        counts = Counter((time // DAY_MS * DAY_MS, action) for time, action in done + shown)
+        return [(day, action, count) for (day, action), count in sorted(counts.items())]
+
+    def newest(self, n: int = 50) -> list[tuple[int, Record]]:
+        """The last `n` records, newest first."""
+        return self._records[::-1][:n]
 
     def user_tail(self, user: str, n: int, until: int | None = None) -> list[tuple[int, Event]]:
         """A user's last `n` events by time then position, oldest first."""
@@ -154,26 +237,32 @@ class MemoryLog:
         return np.array(sorted(self._items.index(item) for item in items), np.int32)
 
     def erase_user(self, user: str, at: int) -> Erased:
-        """Deletes a user's events, puts and exposures and the id itself."""
-        exposures = [each.request_id for each in self._exposures.values() if each.user == user]
+        """Deletes what is known of a user, and of the guests merged into it."""
+        users = self._with_guests(user)
+        exposures = [each.request_id for each in self._exposures.values() if each.user in users]
         for request_id in exposures:
             del self._exposures[request_id]
-        if user not in self._users:
+        self._keys = {key: kept for key, kept in self._keys.items() if not kept[2].conflicts}
+        gone = [record for _, record in self._records if users.keys() & _named(record)]
+        if user not in self._users and not gone:
             return Erased(0, 0, len(exposures), self._position)
-        gone = [
-            record
-            for _, record in self._records
-            if (isinstance(record, Event) and record.user == user)
-            or (isinstance(record, UserPut) and record.id == user)
-        ]
         events = {record.id for record in gone if isinstance(record, Event)}
         for each in events:
             del self._events[each]
-        self._records = [pair for pair in self._records if pair[1] not in gone]
-        code = self._users.index(user)
-        self._users[code] = nobody(code)
-        self._keep(Erasure(user_code=code, time=at))
+        self._records = [pair for pair in self._records if not users.keys() & _named(pair[1])]
+        _name(self._users, user)
+        for code in [self._users.index(each) for each in users]:
+            self._users[code] = nobody(code)
+            self._keep(Erasure(user_code=code, time=at))
         return Erased(len(events), len(gone) - len(events), len(exposures), self._position)
+
+    def _with_guests(self, user: str) -> dict[str, None]:
+        """The user, then everybody merged into it by rising code; a dict, for its order."""
+        found, before = {user}, set[str]()
+        while found != before:
+            before = found
+            found = before | {merge.source for _, merge in self._all(Merge) if merge.target in before}
+        return dict.fromkeys([user, *sorted(found - {user}, key=self._users.index)])
 
     def item_ids(self, since: int = 0) -> list[str]:
         """Item ids by code, from code `since` on."""
@@ -202,3 +291,15 @@ class MemoryLog:
 def _name(names: list[str], name: str) -> None:
     if name not in names:
         names.append(name)
+
+
+def _named(record: Record) -> set[str]:
+    """The users that a record may tell of; of an edge both ends, since either can be one."""
+    match record:
+        case Event():
+            return {record.user}
+        case UserPut():
+            return {record.id}
+        case EdgePut() | Merge():
+            return {record.source, record.target}
+    return set()

@@ -1,6 +1,7 @@
 """Codes for ids: given out by the one writer, read by everybody."""
 
 import sqlite3
+from collections.abc import Iterable
 from enum import IntEnum
 from threading import Lock
 
@@ -108,11 +109,12 @@ class NameLists:
                 names.extend(names_since(connection, family, len(names)))
         return names[code]
 
-    def forget(self, code: int) -> None:
-        """Drops a user's id."""
+    def forget(self, codes: Iterable[int]) -> None:
+        """Drops the ids of users."""
         users = self._lists[Family.USER]
-        if 0 <= code < len(users):
-            users[code] = nobody(code)
+        for code in codes:
+            if code < len(users):
+                users[code] = nobody(code)
 
 
 def names_since(connection: sqlite3.Connection, family: Family, since: int) -> list[str]:

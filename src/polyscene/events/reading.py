@@ -1,6 +1,7 @@
 """Reading an event log file; any number of readers, in any process, also while one writes."""
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from heapq import merge
@@ -8,23 +9,35 @@ from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from threading import Lock
-from typing import Self
+from typing import Any, Self
 
-import msgspec
 import numpy as np
 
 from polyscene.core.arrays import Codes
+from polyscene.core.clock import DAY_MS
 from polyscene.core.errors import StoreError
-from polyscene.events.event import Event, Exposure, ItemPut, Record
-from polyscene.events.log import Columns
+from polyscene.events.event import EdgePut, Event, Exposure, ItemPut, Merge, Record, UserPut
+from polyscene.events.log import SHOWN, Columns
 from polyscene.events.names import Family, NameLists, names_since
-from polyscene.events.rows import EVENT_COLUMNS, ITEM_PUT, event_of, exposure_of, put_of
+from polyscene.events.rows import (
+    EDGE_PUT,
+    EVENT_COLUMNS,
+    ITEM_PUT,
+    MERGE,
+    USER_PUT,
+    Row,
+    event_of,
+    exposure_of,
+    put_of,
+)
 from polyscene.events.store import check_format, connect, guard, last_position
 
 _EVENTS = f"SELECT {EVENT_COLUMNS} FROM events "  # noqa: S608 (a constant)
 _USER = "(SELECT code FROM names WHERE family = 0 AND name = ?)"
 _TAIL = f"{_EVENTS} WHERE user = {_USER} AND position <= ? ORDER BY time DESC, position DESC LIMIT ?"
-_ITEM_PUTS = "SELECT position, payload FROM puts WHERE type = ? AND position <= ? ORDER BY position"
+_PUTS = "SELECT position, type, payload FROM puts"
+_PUTS_OF_TYPE = f"{_PUTS} WHERE type = ? AND position <= ? ORDER BY position"
+_PUTS_OF_USER = f"{_PUTS} WHERE type = {USER_PUT} AND code = {_USER} ORDER BY position"
 _COLUMNS = "SELECT position, user, item, action, scenario, time, value FROM events WHERE position <= ?"
 _USER_COLUMNS = f"{_COLUMNS} AND user = {_USER} ORDER BY time, position"
 _COLUMN_TYPES = np.dtype(
@@ -39,7 +52,19 @@ _COLUMN_TYPES = np.dtype(
     ]
 )
 _NO_LIMIT = (1 << 63) - 1
-_PUT = msgspec.msgpack.Decoder(ItemPut)
+# of the rows of one edge, SQLite gives the one with the largest position
+_EDGES = """
+SELECT position, type, payload FROM puts JOIN (
+    SELECT source, relation, target, max(position) AS position, gone FROM edges WHERE {where}
+    GROUP BY source, relation, target HAVING NOT gone ORDER BY source, relation, target LIMIT ?
+) USING (position) ORDER BY source, relation, target
+"""
+_ITEM = "(SELECT code FROM names WHERE family = 1 AND name = ?)"
+# division rounds towards zero, days begin below
+_ITEM_DAYS = f"""
+SELECT (time - CASE WHEN time < 0 THEN {DAY_MS - 1} ELSE 0 END) / ? AS day, action, count(*)
+FROM events WHERE item = {_ITEM} GROUP BY day, action
+"""  # noqa: S608 (constants)
 
 
 class SqliteReader:
@@ -108,14 +133,22 @@ class SqliteReader:
                 f"{_EVENTS} WHERE position > ? ORDER BY position LIMIT ?", (since, limit)
             )
             puts = connection.execute(
-                "SELECT position, type, payload FROM puts WHERE position > ? ORDER BY position LIMIT ?",
-                (since, limit),
+                f"{_PUTS} WHERE position > ? ORDER BY position LIMIT ?", (since, limit)
             )
             rows = islice(merge(events, puts, key=itemgetter(0)), limit)
-            return [
-                (row[0], put_of(row) if len(row) == 3 else event_of(row, self._names, connection))
-                for row in rows
-            ]
+            return [(row[0], self._record(row, connection)) for row in rows]
+
+    def newest(self, n: int = 50) -> list[tuple[int, Record]]:
+        """The last `n` records, newest first."""
+        last = "ORDER BY position DESC LIMIT ?"
+        with self._reading("newest") as connection, _snapshot(connection):
+            events = connection.execute(f"{_EVENTS} {last}", (n,))
+            puts = connection.execute(f"{_PUTS} {last}", (n,))
+            rows = islice(merge(events, puts, key=itemgetter(0), reverse=True), n)
+            return [(row[0], self._record(row, connection)) for row in rows]
+
+    def _record(self, row: Row, connection: sqlite3.Connection) -> Record:
+        return put_of(row) if len(row) == 3 else event_of(row, self._names, connection)
 
     def columns(self, until: int | None = None, user: str | None = None) -> Columns:
         """All interactions with a position up to and including `until`, or those of one user."""
@@ -136,9 +169,54 @@ class SqliteReader:
 
     def item_puts(self, until: int | None = None) -> list[tuple[int, ItemPut]]:
         """All item puts with a position up to and including `until`, by position."""
-        with self._reading("item_puts") as connection:
-            rows = connection.execute(_ITEM_PUTS, (ITEM_PUT, _NO_LIMIT if until is None else until))
-            return [(position, _PUT.decode(payload)) for position, payload in rows]
+        return self._puts(_PUTS_OF_TYPE, (ITEM_PUT, _NO_LIMIT if until is None else until))
+
+    def user_puts(self, user: str) -> list[tuple[int, UserPut]]:
+        """All puts of one user id, by position."""
+        return self._puts(_PUTS_OF_USER, (user,))
+
+    def edge_puts(self, until: int | None = None) -> list[tuple[int, EdgePut]]:
+        """All edge puts with a position up to and including `until`, by position."""
+        return self._puts(_PUTS_OF_TYPE, (EDGE_PUT, _NO_LIMIT if until is None else until))
+
+    def merges(self, until: int | None = None) -> list[tuple[int, Merge]]:
+        """All merges with a position up to and including `until`, by position."""
+        return self._puts(_PUTS_OF_TYPE, (MERGE, _NO_LIMIT if until is None else until))
+
+    def _puts(self, query: str, facts: tuple[object, ...]) -> list[tuple[int, Any]]:
+        with self._reading("puts") as connection:
+            rows = connection.execute(query, facts)
+            return [(row[0], put_of(row)) for row in rows]
+
+    def edges(
+        self,
+        source: str | None = None,
+        relation: str | None = None,
+        target: str | None = None,
+        *,
+        after: tuple[str, str, str] | None = None,
+        n: int = 100,
+    ) -> list[EdgePut]:
+        """Up to `n` edges that hold now, by (source, relation, target), those behind `after`."""
+        ends = {"source": source, "relation": relation, "target": target}
+        known = {name: end for name, end in ends.items() if end is not None}
+        behind = "(source, relation, target) > (?, ?, ?)" if after else "1"
+        where = " AND ".join([*(f"{name} = ?" for name in known), behind])
+        with self._reading("edges") as connection:
+            rows = connection.execute(_EDGES.format(where=where), (*known.values(), *(after or ()), n))
+            return [put_of(row) for row in rows]  # type: ignore[misc]
+
+    def item_days(self, item: str) -> list[tuple[int, str, int]]:
+        """How often what was done with an item on each day."""
+        with self._reading("item_days") as connection, _snapshot(connection):
+            done = connection.execute(_ITEM_DAYS, (DAY_MS, item)).fetchall()
+            shown = connection.execute("SELECT day, count FROM shown WHERE item = ?", (item,)).fetchall()
+            counts: Counter[tuple[int, str]] = Counter()
+            for day, action, count in done:
+                counts[day * DAY_MS, self._names.name(connection, Family.ACTION, action)] += count
+        for day, count in shown:
+            counts[day, SHOWN] += count
+        return [(day, action, count) for (day, action), count in sorted(counts.items())]
 
     def user_tail(self, user: str, n: int, until: int | None = None) -> list[tuple[int, Event]]:
         """A user's last `n` events by time then position, oldest first."""

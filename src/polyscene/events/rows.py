@@ -2,22 +2,30 @@
 
 import sqlite3
 import zlib
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
-from polyscene.events.event import Erasure, Event, Exposure, ItemPut, UserPut, key_of
+from polyscene.core.clock import DAY_MS
+from polyscene.events.event import EdgePut, Erasure, Event, Exposure, ItemPut, Merge, Put, UserPut, key_of
 from polyscene.events.names import CodeBook, Family, NameLists
 
 EVENT_COLUMNS = "position, id, user, item, action, scenario, time, value, extra"
 Row = tuple[Any, ...]
 
-ITEM_PUT, USER_PUT, ERASURE = 1, 2, 3
-_TYPES: dict[int, type[ItemPut] | type[UserPut] | type[Erasure]] = {
+ITEM_PUT, USER_PUT, ERASURE, EDGE_PUT, MERGE = 1, 2, 3, 4, 5
+"""Types of rows in the table of puts; the numbers are stored."""
+_TYPES: dict[int, type[Put] | type[Erasure]] = {
     ITEM_PUT: ItemPut,
     USER_PUT: UserPut,
     ERASURE: Erasure,
+    EDGE_PUT: EdgePut,
+    MERGE: Merge,
 }
+NO_CODE = -1
+"""Stands for the code of an edge, whose ends need not be users or items."""
 
 
 class _Extra(msgspec.Struct, frozen=True, array_like=True, omit_defaults=True):
@@ -79,8 +87,8 @@ def event_of(row: Row, names: NameLists, connection: sqlite3.Connection) -> Even
     )
 
 
-def put_row(put: ItemPut | UserPut | Erasure, book: CodeBook) -> Row:
-    """The row of a new put or erasure; takes the next position."""
+def put_row(put: Put | Erasure, book: CodeBook) -> Row:
+    """The row of a new put, merge or erasure; takes the next position."""
     book.position += 1
     match put:
         case ItemPut():
@@ -88,13 +96,18 @@ def put_row(put: ItemPut | UserPut | Erasure, book: CodeBook) -> Row:
             book.code(Family.KIND, put.kind)
         case UserPut():
             kind, code, key = USER_PUT, book.code(Family.USER, put.id), key_of(put)
+        case EdgePut():
+            kind, code, key = EDGE_PUT, NO_CODE, key_of(put)
+        case Merge():
+            kind, code, key = MERGE, book.code(Family.USER, put.source), key_of(put)
+            book.code(Family.USER, put.target)
         case Erasure():
             kind, code, key = ERASURE, put.user_code, b"erased %d" % put.user_code
     return book.position, kind, code, key, msgspec.msgpack.encode(put)
 
 
-def put_of(row: Row) -> ItemPut | UserPut | Erasure:
-    """The put or erasure in a row of position, type, payload."""
+def put_of(row: Row) -> Put | Erasure:
+    """The put, merge or erasure in a row of position, type, payload."""
     return msgspec.msgpack.decode(row[2], type=_TYPES[row[1]])
 
 
@@ -107,3 +120,15 @@ def exposure_row(exposure: Exposure) -> Row:
 def exposure_of(payload: bytes) -> Exposure:
     """The exposure in a payload."""
     return _EXPOSURES.decode(zlib.decompress(payload))
+
+
+def count_shown(connection: sqlite3.Connection, exposures: Iterable[Exposure], sign: int) -> None:
+    """Counts each item of the slates on the day they were shown, or with `sign` -1 no longer."""
+    counts = Counter(
+        (item, exposure.time // DAY_MS * DAY_MS) for exposure in exposures for item in exposure.items
+    )
+    connection.executemany(
+        "INSERT INTO shown (item, day, count) VALUES (?, ?, ?) "
+        "ON CONFLICT DO UPDATE SET count = count + excluded.count",
+        [(item, day, sign * count) for (item, day), count in counts.items()],
+    )

@@ -8,12 +8,15 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, TypeVar
 
-from polyscene.core.errors import BusyError, StoreError
+from polyscene.core.clock import Clock, SystemClock
+from polyscene.core.errors import BusyError, ConflictError, StoreError
 from polyscene.events import store, writing
-from polyscene.events.check import check_bulk, check_exposure, check_records
+from polyscene.events.check import check_bulk, check_exposure, check_once, check_records
+from polyscene.events.erasing import erase_user
 from polyscene.events.event import Exposure, Posted
 from polyscene.events.group import GroupCommit
-from polyscene.events.log import Bulk, Erased, Receipt
+from polyscene.events.keys import append_once
+from polyscene.events.log import Bulk, Erased, Once, Receipt
 from polyscene.events.names import CodeBook
 from polyscene.events.reading import SqliteReader
 from polyscene.events.store import Recovery, guard
@@ -28,7 +31,7 @@ T = TypeVar("T")
 class _Transactions:
     """The writer's connection, and the codes it gives out."""
 
-    faults = sqlite3.Error
+    faults: type[Exception] = sqlite3.Error
 
     def __init__(self, connection: sqlite3.Connection, book: CodeBook, name: str) -> None:
         self._connection, self._book, self._name = connection, book, name
@@ -63,7 +66,8 @@ class SqliteLog(SqliteReader):
 
     recovery: Recovery
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, clock: Clock | None = None) -> None:
+        self._clock = clock or SystemClock()
         self._pending: dict[str, Exposure] = {}
         self._scheduled = False
         self._door = Lock()
@@ -90,10 +94,16 @@ class SqliteLog(SqliteReader):
         future: Future[T] = self._group.submit(lambda connection: work(connection, self._book, *arguments))
         return future.result()
 
-    def append(self, records: Sequence[Posted]) -> Receipt:
+    def append(self, records: Sequence[Posted], *, once: Once | None = None) -> Receipt:
         """Keeps all records, or none; returns when they are safe on disk."""
         check_records(records)
-        return self._wait(writing.append, tuple(records))
+        if once is None:
+            return self._wait(writing.append, tuple(records))
+        check_once(once)
+        receipt = self._wait(append_once, tuple(records), once, self._clock.now())
+        if isinstance(receipt, ConflictError):
+            raise receipt
+        return receipt
 
     def append_columns(self, bulk: Bulk) -> Receipt:
         """Keeps many interactions at once, `BULK_ROWS` a transaction."""
@@ -149,10 +159,10 @@ class SqliteLog(SqliteReader):
         return waiting or super().exposure(request_id)
 
     def erase_user(self, user: str, at: int) -> Erased:
-        """Deletes a user's events, puts and exposures and the id itself, from the file too."""
+        """Deletes what is known of a user, and of the guests merged into it, from the file too."""
         self.flush()
-        code, erased = self._wait(writing.erase_user, user, at)
-        self._names.forget(code)
+        codes, erased = self._wait(erase_user, user, at)
+        self._names.forget(codes)
         # committed work stands in the write-ahead log until a checkpoint, old pages with it
         with guard(self.path, "erase"), closing(store.connect(self.path, readonly=False)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

@@ -8,34 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from polyscene.core.errors import StoreError
+from polyscene.events.formats import FORMAT, upgrade
 
-FORMAT = 1
-"""Number of the file's layout, kept as ``user_version``."""
 APPLICATION = 0x506F6C79
 """``Poly``: tells our files from other SQLite files."""
-
-_TABLES = """
-CREATE TABLE names (
-    family INTEGER NOT NULL, code INTEGER NOT NULL, name TEXT, PRIMARY KEY (family, code)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX names_by_name ON names (family, name);
-CREATE TABLE events (
-    position INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE,
-    user INTEGER NOT NULL, item INTEGER NOT NULL, action INTEGER NOT NULL, scenario INTEGER NOT NULL,
-    time INTEGER NOT NULL, value REAL NOT NULL, extra BLOB
-);
-CREATE INDEX events_by_user ON events (user, time);
-CREATE TABLE puts (
-    position INTEGER PRIMARY KEY, type INTEGER NOT NULL, code INTEGER NOT NULL,
-    key BLOB NOT NULL UNIQUE, payload BLOB NOT NULL
-);
-CREATE INDEX puts_by_code ON puts (type, code);
-CREATE TABLE exposures (
-    request_id TEXT PRIMARY KEY, user TEXT, time INTEGER NOT NULL, payload BLOB NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX exposures_by_user ON exposures (user, time);
-CREATE INDEX exposures_by_time ON exposures (time);
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +84,22 @@ def prepare(connection: sqlite3.Connection, path: Path) -> None:
     (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application == 0 and version == 0 and tables == 0:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_TABLES} PRAGMA application_id = {APPLICATION};"
-            f"PRAGMA user_version = {FORMAT}; COMMIT;"
-        )
+        with _transaction(connection):
+            upgrade(connection, 0)
+            connection.execute(f"PRAGMA application_id = {APPLICATION}")
     else:
         check_format(connection, path)
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
 def check_format(connection: sqlite3.Connection, path: Path) -> None:

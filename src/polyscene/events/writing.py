@@ -1,4 +1,4 @@
-"""What the writer thread does inside a transaction: append, import, erase."""
+"""What the writer thread does inside a transaction to add records: append, import, expose."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -6,13 +6,13 @@ from itertools import repeat
 
 import msgspec
 
-from polyscene.events.event import Erasure, Event, Exposure, Posted, key_of
-from polyscene.events.log import Bulk, Erased, Receipt
+from polyscene.events.event import EdgePut, Event, Exposure, Merge, Posted, Put, key_of
+from polyscene.events.log import Bulk, Receipt
 from polyscene.events.names import CodeBook, Family
 from polyscene.events.rows import (
     EVENT_COLUMNS,
-    USER_PUT,
     Row,
+    count_shown,
     event_row,
     exposure_row,
     put_row,
@@ -21,7 +21,10 @@ from polyscene.events.rows import (
 
 _INSERT_EVENT = f"INTO events ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _FIND_EVENTS = f"SELECT {EVENT_COLUMNS} FROM events WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
-_INSERT_PUT = "INSERT INTO puts (position, type, code, key, payload) VALUES (?, ?, ?, ?, ?)"
+INSERT_PUT = "INSERT INTO puts (position, type, code, key, payload) VALUES (?, ?, ?, ?, ?)"
+_INSERT_EDGE = "INSERT INTO edges (position, source, relation, target, gone) VALUES (?, ?, ?, ?, ?)"
+_INSERT_MERGE = "INSERT INTO merges (position, source, target) VALUES (?, ?, ?)"
+_KNOWN_REQUESTS = "SELECT request_id FROM exposures WHERE request_id IN (SELECT value FROM json_each(?))"
 
 
 def append(connection: sqlite3.Connection, book: CodeBook, records: Sequence[Posted]) -> Receipt:
@@ -41,10 +44,22 @@ def append(connection: sqlite3.Connection, book: CodeBook, records: Sequence[Pos
         elif (key := key_of(record)) not in keys:
             keys.add(key)
             puts.append(put_row(record, book))
+            _relate(connection, book, record)
     connection.executemany(f"INSERT {_INSERT_EVENT}", events)
-    connection.executemany(_INSERT_PUT, puts)
+    connection.executemany(INSERT_PUT, puts)
     accepted = len(events) + len(puts)
     return Receipt(accepted, len(records) - accepted, book.position, tuple(conflicts))
+
+
+def _relate(connection: sqlite3.Connection, book: CodeBook, put: Put) -> None:
+    """Enters a put that joins two ids in the table where either end is found."""
+    if isinstance(put, EdgePut):
+        connection.execute(
+            _INSERT_EDGE, (book.position, put.source, put.relation, put.target, int(put.delete))
+        )
+    elif isinstance(put, Merge):
+        source, target = book.code(Family.USER, put.source), book.code(Family.USER, put.target)
+        connection.execute(_INSERT_MERGE, (book.position, source, target))
 
 
 def _kept_events(connection: sqlite3.Connection, ids: list[str]) -> dict[str, Row]:
@@ -88,19 +103,11 @@ def _codes(book: CodeBook, family: Family, names: Sequence[str]) -> list[int]:
 
 def add_exposures(connection: sqlite3.Connection, exposures: Sequence[Exposure]) -> None:
     """Adds exposures; the first one of a request id stays."""
+    ids = msgspec.json.encode([exposure.request_id for exposure in exposures]).decode()
+    known = {request_id for (request_id,) in connection.execute(_KNOWN_REQUESTS, (ids,))}
+    new = [exposure for exposure in exposures if exposure.request_id not in known]
     connection.executemany(
-        "INSERT OR IGNORE INTO exposures (request_id, user, time, payload) VALUES (?, ?, ?, ?)",
-        map(exposure_row, exposures),
+        "INSERT INTO exposures (request_id, user, time, payload) VALUES (?, ?, ?, ?)",
+        map(exposure_row, new),
     )
-
-
-def erase_user(connection: sqlite3.Connection, book: CodeBook, user: str, at: int) -> tuple[int, Erased]:
-    """Deletes a user's rows; gives the code the user had (-1: none) and what was deleted."""
-    exposures = connection.execute("DELETE FROM exposures WHERE user = ?", (user,)).rowcount
-    code = book.forget(connection, user)
-    if code < 0:
-        return code, Erased(0, 0, exposures, book.position)
-    events = connection.execute("DELETE FROM events WHERE user = ?", (code,)).rowcount
-    puts = connection.execute("DELETE FROM puts WHERE type = ? AND code = ?", (USER_PUT, code)).rowcount
-    connection.execute(_INSERT_PUT, put_row(Erasure(user_code=code, time=at), book))
-    return code, Erased(events, puts, exposures, book.position)
+    count_shown(connection, new, +1)
