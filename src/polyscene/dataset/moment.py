@@ -23,6 +23,11 @@ class Moment:
     scenarios: tuple[str, ...]
     pasts: Pasts
 
+    def user(self, user: str) -> int:
+        """The code that a user id answers as: a merged guest's is that of its target; -1 if unknown."""
+        code = self.users.code(user)
+        return self.pasts.guests.person(code, self.position) if code >= 0 else code
+
     def history(self, user: str, last: int) -> HistoryRows:
         """The newest `last` events of a user, oldest first, ties as they came; empty if unknown."""
         rows = self.pasts.of(user, self.position, last).rows

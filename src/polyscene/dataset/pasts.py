@@ -1,16 +1,17 @@
-"""Users' events in memory: read from the log on first use, then kept true as events arrive."""
+"""Users' interactions in memory: read from the log on first use, then kept true as events arrive."""
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 
 import numpy as np
 
 from polyscene.core.arrays import Array, Codes, Times
 from polyscene.core.queries import HISTORY_COLUMNS
+from polyscene.dataset.guests import Guests
 from polyscene.dataset.names import Names
-from polyscene.events.event import Event
+from polyscene.events.event import IMPRESSION, Erasure, Event, Merge, Record
 from polyscene.events.log import LogReader
 
 ROWS = 1_000
@@ -18,22 +19,25 @@ ROWS = 1_000
 USERS = 20_000
 """Users whose events stay in memory; the least recently asked for makes room."""
 
+_COLUMNS = ("position", *HISTORY_COLUMNS)
 HistoryRows = Mapping[str, Array]
 """One history, oldest first: the columns of `HISTORY_COLUMNS`, equally long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """One user's events by time then log position, oldest first; never changed.
+    """What one person did, by time then log position, oldest first; never changed.
 
-    Shapes: `rows` and `position` (n,); `seen` the distinct items of all events, rising. `whole`: the rows
-    are all there are; otherwise the newest.
+    Shapes: `rows` and `position` (n,); `seen` the distinct items of all rows, rising. `whole`: the rows
+    are all there are; otherwise the newest. `settled`: position of the last merge of guests; as of an
+    earlier one this was the past of several people.
     """
 
     rows: HistoryRows
     position: Times
     seen: Codes
     whole: bool = True
+    settled: int = 0
 
     @property
     def newest(self) -> int:
@@ -46,11 +50,11 @@ class Past:
         item = row["item"]
         spot = int(np.searchsorted(self.seen, item))
         known = spot < len(self.seen) and self.seen[spot] == item
-        return Past(
-            {name: np.insert(column, place, row[name]) for name, column in self.rows.items()},
-            np.insert(self.position, place, position),
-            self.seen if known else np.insert(self.seen, spot, item),
-            self.whole,
+        return replace(
+            self,
+            rows={name: np.insert(column, place, row[name]) for name, column in self.rows.items()},
+            position=np.insert(self.position, place, position),
+            seen=self.seen if known else np.insert(self.seen, spot, item),
         )
 
     def tail(self, count: int) -> "Past":
@@ -59,13 +63,13 @@ class Past:
         if drop <= 0:
             return self
         rows = {name: column[drop:] for name, column in self.rows.items()}
-        return Past(rows, self.position[drop:], self.seen, whole=False)
+        return replace(self, rows=rows, position=self.position[drop:], whole=False)
 
     def until(self, position: int) -> "Past":
-        """As of an earlier log position; right only if the rows are whole."""
+        """As of an earlier log position; right if the rows are whole and no merge came after it."""
         keep = self.position <= position
         rows = {name: column[keep] for name, column in self.rows.items()}
-        return Past(rows, self.position[keep], np.unique(rows["item"]), self.whole)
+        return replace(self, rows=rows, position=self.position[keep], seen=np.unique(rows["item"]))
 
 
 NOTHING = Past(
@@ -77,9 +81,14 @@ NOTHING = Past(
 
 
 class Pasts:
-    """Gives the past of any user as of any position that was absorbed; any thread may ask."""
+    """Gives the past of any user as of any position that was absorbed; any thread may ask.
+
+    A guest and the user it was merged into have one past from the merge's position on, and two before.
+    Impressions are no acts of a user: no past holds them.
+    """
 
     def __init__(self, log: LogReader, names: Names) -> None:
+        self.guests = Guests()
         self._log = log
         self._names = names
         self._kept: OrderedDict[int, Past] = OrderedDict()
@@ -91,53 +100,78 @@ class Pasts:
         code = self._names.users.code(user)
         if code < 0:
             return NOTHING
-        past = self._recall(code) or self._learn(user, code)
-        if past.newest > position:
-            past = past.until(position) if past.whole else self._read(user, position)
-        if last > len(past.position) and not past.whole:
-            past = self._read(user, position)
-        return past
+        past = self._recall(code) or self._learn(code)
+        late = past.newest > position
+        short = last > len(past.position)
+        if position < past.settled or ((late or short) and not past.whole):
+            return self._read(self.guests.group(code, position), position)
+        return past.until(position) if late else past
 
-    def absorb(self, events: Sequence[tuple[int, Event]], position: int) -> None:
-        """Adds new events of users in memory; everything up to `position` is then known."""
-        names = self._names
+    def absorb(self, records: Sequence[tuple[int, Record]], position: int) -> None:
+        """Takes in new records; everything up to `position` is then known."""
         with self._lock:
-            for at, event in events:
-                code = names.users.code(event.user)
-                past = self._kept.get(code)
-                if past is not None:
-                    self._kept[code] = past.plus(names.row(event), at).tail(ROWS)
+            for at, record in records:
+                match record:
+                    case Event():
+                        self._add(at, record)
+                    case Merge():
+                        self._merge(at, record)
+                    case Erasure():
+                        self._kept.pop(self.guests.person(record.user_code), None)
+                        self.guests.forget(record.user_code)
             self._position = position
 
-    def forget(self, code: int) -> None:
-        """Drops a user's rows."""
-        with self._lock:
-            self._kept.pop(code, None)
-
-    def clear(self, position: int) -> None:
-        """Drops all rows; what is read from now on is true for `position`."""
+    def restart(self, merges: Sequence[tuple[int, Merge]], position: int) -> None:
+        """Drops all rows; what is read from now on is true for `position` and the `merges` up to it."""
         with self._lock:
             self._kept.clear()
+            self.guests = Guests()
+            for at, merge in merges:
+                self._merge(at, merge)
             self._position = position
+
+    def _add(self, at: int, event: Event) -> None:
+        code = self._names.users.code(event.user)
+        if code < 0 or event.action == IMPRESSION:
+            return
+        person = self.guests.person(code)
+        past = self._kept.get(person)
+        if past is not None:
+            self._kept[person] = past.plus(self._names.row(event), at).tail(ROWS)
+
+    def _merge(self, at: int, merge: Merge) -> None:
+        guest, target = self._names.users.code(merge.source), self._names.users.code(merge.target)
+        if self.guests.merge(guest, target, at):
+            self._kept.pop(guest, None)
+            self._kept.pop(self.guests.person(target), None)
 
     def _recall(self, code: int) -> Past | None:
         with self._lock:
-            past = self._kept.get(code)
+            person = self.guests.person(code)
+            past = self._kept.get(person)
             if past is not None:
-                self._kept.move_to_end(code)
+                self._kept.move_to_end(person)
             return past
 
-    def _learn(self, user: str, code: int) -> Past:
-        position = self._position
-        past = self._read(user, position)
+    def _learn(self, code: int) -> Past:
+        with self._lock:
+            position = self._position
+            group = self.guests.group(code, position)
+        past = self._read(group, position)
         with self._lock:
             if self._position == position:  # else an event may have come that this reading lacks
-                self._kept[code] = past.tail(ROWS)
+                self._kept[group[0]] = past.tail(ROWS)
                 if len(self._kept) > USERS:
                     self._kept.popitem(last=False)
         return past
 
-    def _read(self, user: str, position: int) -> Past:
-        columns = self._log.columns(position, user)
-        rows = {name: getattr(columns, name).astype(dtype) for name, dtype in HISTORY_COLUMNS.items()}
-        return Past(rows, columns.position, np.unique(columns.item))
+    def _read(self, group: Sequence[int], position: int) -> Past:
+        """The past of a group of codes as the log tells it."""
+        names, impression = self._names, self._names.action(IMPRESSION)
+        parts = [self._log.columns(position, name) for name in names.users.ids_of(np.array(group))]
+        columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _COLUMNS}
+        order = np.lexsort((columns["position"], columns["time"]))
+        order = order[columns["action"][order] != impression]
+        rows = {name: columns[name][order].astype(dtype) for name, dtype in HISTORY_COLUMNS.items()}
+        positions, seen = columns["position"][order], np.unique(rows["item"])
+        return Past(rows, positions, seen, settled=self.guests.settled(group))

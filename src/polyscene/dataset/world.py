@@ -6,20 +6,21 @@ from threading import Lock, RLock
 
 import numpy as np
 
-from polyscene.core.arrays import Codes
+from polyscene.core.arrays import Bools, Codes
 from polyscene.core.catalogue import Catalogue
-from polyscene.core.contracts import Data
+from polyscene.core.contracts import Data, Edges
 from polyscene.core.errors import DataError, NotFoundError
 from polyscene.core.queries import HISTORY_COLUMNS
 from polyscene.dataset.catalogue import catalogue_as_of
 from polyscene.dataset.codemap import CodeMap
 from polyscene.dataset.encode import first_times, group
+from polyscene.dataset.guests import Guests
 from polyscene.dataset.live import LiveCatalogue, check_types
 from polyscene.dataset.moment import Moment
 from polyscene.dataset.names import Names
 from polyscene.dataset.pasts import HistoryRows, Pasts
 from polyscene.dataset.times import EARLIEST
-from polyscene.events.event import Erasure, Event, ItemPut, Record
+from polyscene.events.event import IMPRESSION, Event, ItemPut, Record
 from polyscene.events.log import Columns, LogReader
 
 CHUNK = 10_000
@@ -27,6 +28,7 @@ FAR_BEHIND = 200_000
 """Records behind the log from which on it is quicker to start afresh."""
 MOMENTS = 8
 """Past moments that stay in memory."""
+_ENDS = ("source", "relation", "target")
 
 
 class World:
@@ -95,6 +97,10 @@ class World:
         """Names behind the scenario column of histories."""
         return self._now.scenarios
 
+    def user(self, user: str) -> int:
+        """The code that a user id answers as; -1 if unknown."""
+        return self._now.user(user)
+
     def history(self, user: str, last: int) -> HistoryRows:
         """The newest `last` events of a user, oldest first; empty if unknown."""
         return self._now.history(user, last)
@@ -113,22 +119,31 @@ class World:
             known = self._live.types()
         check_types(puts, known)
 
-    def refresh(self) -> int:
+    def refresh(self, upto: int | None = None) -> int:
         """Absorbs what the log got since the last call; gives the number of records.
+
+        Args:
+            upto: A position that will do. Of many who wait with one each, most find it absorbed already.
 
         Raises:
             StoreError: The log can't be read; the world stays as it was.
         """
+        if upto is not None and upto <= self.position:
+            return 0
         with self._writing:
+            if upto is not None and upto <= self.position:
+                return 0
             if self._log.position - self.position > FAR_BEHIND:
                 before = self.position
                 self._start()
                 return self.position - before
             absorbed, position = 0, self.position
-            while records := self._log.read(position, CHUNK):
+            more = True
+            while more and (records := self._log.read(position, CHUNK)):
                 position = records[-1][0]
                 absorbed += len(records)
                 self._absorb(records, position)
+                more = len(records) == CHUNK
             if absorbed:
                 self._now = self._moment(position, self._live.snapshot())
             return absorbed
@@ -161,25 +176,26 @@ class World:
     def data(self, at: int | None = None) -> Data:
         """All that is known, for training; with `at` (UTC ms) only what is dated before it.
 
-        Codes are the log's. The clock is taken to be missing where all times are small numbers.
+        Codes are the log's; guests stand under the user they were merged into. The clock is taken to be
+        missing where all times are small numbers.
 
         Raises:
-            DataError: There are no events.
+            DataError: There are no interactions.
         """
         now = self._now
         columns = self._log.columns(now.position)
+        catalogue = now.catalogue
         if at is not None:
-            columns = _before(columns, at)
+            columns = _only(columns, columns.time < at)
+            puts = [(place, put) for place, put in self._log.item_puts(now.position) if put.time < at]
+            catalogue = self._catalogue(columns, puts, catalogue.size).snapshot()
+        columns = _only(columns, columns.action != self._names.action(IMPRESSION))
         if not len(columns):
             when = "" if at is None else f" before {at}"
             raise DataError(f"log: no events{when}; post events or ingest a data set first")
         rows = {name: getattr(columns, name) for name in HISTORY_COLUMNS}
-        users, histories = group(columns.user, rows, columns.position)
+        users, histories = group(self._guests(at).people(columns.user), rows, columns.position)
         last = int(columns.time.max())
-        catalogue = now.catalogue
-        if at is not None:
-            puts = [(place, put) for place, put in self._log.item_puts(now.position) if put.time < at]
-            catalogue = self._catalogue(columns, puts, catalogue.size).snapshot()
         return Data(
             users=users,
             histories=histories,
@@ -188,32 +204,50 @@ class World:
             clock=last >= EARLIEST,
             actions=now.actions,
             scenarios=now.scenarios,
+            edges=self._edges(at),
         )
+
+    def _guests(self, at: int | None) -> Guests:
+        """The merges as of now, or of those only that are dated before `at`."""
+        guests, users = Guests(), self._names.users
+        for place, merge in self._log.merges(self.position):
+            if at is None or merge.time < at:
+                guests.merge(users.code(merge.source), users.code(merge.target), place)
+        return guests
+
+    def _edges(self, at: int | None) -> Edges | None:
+        """The edges that hold, by the order in which they were first put; None where there are none."""
+        last = {
+            (put.source, put.relation, put.target): put
+            for _, put in self._log.edge_puts(self.position)
+            if at is None or put.time < at
+        }
+        held = [put for put in last.values() if not put.delete]
+        if not held:
+            return None
+        names = {name: np.array([getattr(put, name) for put in held], object) for name in _ENDS}
+        return Edges(**names, weight=np.array([put.weight for put in held], np.float32))
 
     def _start(self) -> None:
         position = self._log.position
         columns, puts = self._log.columns(position), self._log.item_puts(position)
         self._names.mirror()
         self._live = self._catalogue(columns, puts)
-        self._pasts.clear(position)
+        self._pasts.restart(self._log.merges(position), position)
         self._changed = max(_last_first(columns), puts[-1][0] if puts else 0)
         self._now = self._moment(position, self._live.snapshot())
 
     def _absorb(self, records: Sequence[tuple[int, Record]], position: int) -> None:
-        if not all(self._names.knows(record) for _, record in records):
-            self._names.mirror()
+        self._names.learn([record for _, record in records])
         users, items = self._names.users, self._names.items
-        events = [(at, each) for at, each in records if isinstance(each, Event) and each.user in users]
-        codes = items.codes([event.item for _, event in events])
-        touched = self._live.touch(codes, np.array([event.time for _, event in events], np.int64))
+        events = [each for _, each in records if isinstance(each, Event) and each.user in users]
+        codes = items.codes([event.item for event in events])
+        touched = self._live.touch(codes, np.array([event.time for event in events], np.int64))
         for _, record in records:
             if isinstance(record, ItemPut):
                 self._live.put(items.code(record.id), record)
                 touched = True
-            elif isinstance(record, Erasure):
-                users.forget(record.user_code)
-                self._pasts.forget(record.user_code)
-        self._pasts.absorb(events, position)
+        self._pasts.absorb(records, position)
         if touched:
             self._changed = position
 
@@ -238,8 +272,7 @@ class World:
         return catalogue_as_of(records, first_times(columns.item, columns.time, size))
 
 
-def _before(columns: Columns, at: int) -> Columns:
-    keep = columns.time < at
+def _only(columns: Columns, keep: Bools) -> Columns:
     return Columns(**{column.name: getattr(columns, column.name)[keep] for column in fields(Columns)})
 
 

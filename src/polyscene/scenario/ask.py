@@ -78,9 +78,8 @@ class Sight(Protocol):
         """The item ids."""
         ...
 
-    @property
-    def users(self) -> Ids:
-        """The user ids."""
+    def user(self, user: str) -> int:
+        """The code that a user id answers as: a merged guest's is that of its target; -1 if unknown."""
         ...
 
     @property

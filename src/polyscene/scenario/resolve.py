@@ -47,7 +47,7 @@ class Resolver:
             history = scenario.signals.likes(raw, actions).tail(scenario.history)
         return Queries(
             at=np.array([at], np.int64),
-            users=sight.users.codes([ask.user or ""]),
+            users=np.array([-1 if ask.user is None else sight.user(ask.user)], np.int32),
             scenario=np.array(
                 [names.index(scenario.scenario) if scenario.scenario in names else -1], np.int32
             ),
