@@ -1,7 +1,9 @@
 """From any column of times to UTC milliseconds, or the finding that it tells an order but no clock."""
 
 from dataclasses import dataclass
+from typing import Literal
 
+import msgspec
 import polars as pl
 
 from polyscene.core.clock import SECOND_MS
@@ -35,6 +37,87 @@ class Times:
         return self.unit != "position"
 
 
+class TimeForm(msgspec.Struct, frozen=True):
+    """How a whole column of times is to be read: as what, and in which unit (see `Times`)."""
+
+    reading: Literal["datetime", "text", "whole", "number"]
+    unit: str
+
+    def read(self, raw: pl.Series) -> pl.Series:
+        """UTC ms (positions where there is no clock) of a piece of the column, null where it has none."""
+        if self.reading == "datetime":
+            return _of_datetime(raw)
+        if self.reading == "text":
+            return _of_text(raw)
+        numbers = _wholes(raw) if self.reading == "whole" else _finite(_numbers(raw))
+        n = pl.col("n")
+        if self.unit == "position":
+            ms = pl.when(_is_place(n)).then(n).cast(pl.Int64)
+        else:
+            units = (pl.when(_is_time(n, unit)).then(_to_ms(n, unit)) for unit in UNITS)
+            ms = pl.coalesce(*units, _to_ms(n, self.unit))
+        return numbers.to_frame("n").select(ms).to_series()
+
+
+class TimeFacts(msgspec.Struct, frozen=True):
+    """What a piece of a column of times tells about how to read it; facts of pieces add up.
+
+    `texts`, `numbers`, `wholes`: values that can be read as each. Of the numbers: `present` finite ones,
+    `places` that can be positions, `inside` per unit those that can be times; `low` and `high` of all.
+    """
+
+    datetimes: bool = False
+    texts: int = 0
+    numbers: int = 0
+    wholes: int = 0
+    present: int = 0
+    places: int = 0
+    low: int | float | None = None
+    high: int | float | None = None
+    inside: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(UNITS, 0))
+
+    def __add__(self, other: "TimeFacts") -> "TimeFacts":
+        lows = [each.low for each in (self, other) if each.low is not None]
+        highs = [each.high for each in (self, other) if each.high is not None]
+        return TimeFacts(
+            datetimes=self.datetimes or other.datetimes,
+            texts=self.texts + other.texts,
+            numbers=self.numbers + other.numbers,
+            wholes=self.wholes + other.wholes,
+            present=self.present + other.present,
+            places=self.places + other.places,
+            low=min(lows, default=None),
+            high=max(highs, default=None),
+            inside={unit: self.inside[unit] + other.inside[unit] for unit in UNITS},
+        )
+
+    def form(self, where: str) -> TimeForm:
+        """How to read the column that these are all the facts of.
+
+        Raises:
+            DataError: Most of it is no time; `where` names file and column.
+        """
+        if self.datetimes:
+            return TimeForm("datetime", "datetime")
+        if self.texts > self.numbers:
+            return TimeForm("text", "text")
+        reading: Literal["whole", "number"] = "whole" if self.wholes == self.numbers else "number"
+        dated = sum(self.inside.values())
+        if dated * 2 > self.present:
+            return TimeForm(reading, max(UNITS, key=lambda unit: self.inside[unit]))
+        if not dated and self.places * 2 > self.present:
+            return TimeForm(reading, "position")
+        raise DataError(
+            f"{where}: its values run from {self.low} to {self.high}; expected seconds, ms, us or ns "
+            "since 1970 that fall after 1990, ISO 8601 texts, or positions from 0 up. Map another column "
+            "(--map time=COLUMN), or none (--map time=) to take the order of the file"
+        )
+
+    def corrected(self, form: TimeForm) -> int:
+        """Rows whose number is in another unit than most."""
+        return sum(self.inside.values()) - self.inside[form.unit] if form.unit in UNITS else 0
+
+
 def read_times(raw: pl.Series, where: str) -> Times:
     """Times from a column of numbers, texts, dates or datetimes.
 
@@ -45,19 +128,35 @@ def read_times(raw: pl.Series, where: str) -> Times:
     Raises:
         DataError: The column holds neither; `where` names file and column.
     """
+    facts = survey_times(raw, where)
+    form = facts.form(where)
+    return Times(form.read(raw), form.unit, facts.corrected(form))
+
+
+def survey_times(raw: pl.Series, where: str) -> TimeFacts:
+    """The facts of a column of times or of a piece of it.
+
+    Raises:
+        DataError: Its type can't be a time; `where` names file and column.
+    """
     kind = raw.dtype
     if kind == pl.Date or isinstance(kind, pl.Datetime):
-        return Times(_of_datetime(raw), "datetime")
+        return TimeFacts(datetimes=True)
     if kind == pl.String:
-        numbers = raw.str.strip_chars().cast(pl.Float64, strict=False)
+        wholes = _wholes(raw)
+        if wholes.null_count() == raw.null_count():
+            return _count(wholes, wholes=len(wholes) - wholes.null_count())
+        numbers = _numbers(raw)
+        found = len(numbers) - numbers.null_count()
+        whole = len(wholes) - wholes.null_count()
         texts = _of_text(raw)
-        if texts.is_not_null().sum() > numbers.is_not_null().sum():
-            return Times(texts, "text")
-        whole = raw.str.strip_chars().cast(pl.Int64, strict=False)
-        raw = whole if whole.null_count() == numbers.null_count() else numbers
-    elif not kind.is_numeric():
+        counted = _count(wholes if whole == found else _finite(numbers), numbers=found, wholes=whole)
+        return counted + TimeFacts(texts=len(texts) - texts.null_count())
+    if not kind.is_numeric():
         raise DataError(f"{where}: holds {kind}, which is no time; map another column: --map time=COLUMN")
-    return _of_numbers(raw, where)
+    if kind.is_float():
+        return _count(_finite(_numbers(raw)), numbers=len(raw) - raw.null_count(), wholes=0)
+    return _count(_wholes(raw), wholes=len(raw) - raw.null_count())
 
 
 def order_of(rows: pl.Series) -> Times:
@@ -79,36 +178,44 @@ def _of_text(raw: pl.Series) -> pl.Series:
     return text.str.to_datetime("%Y-%m-%d %H:%M:%S%.f%z", time_unit="ms", strict=False).dt.epoch("ms")
 
 
-def _of_numbers(raw: pl.Series, where: str) -> Times:
-    numbers = (
-        raw.cast(pl.Float64).to_frame("n")
-        if raw.dtype.is_float()
-        else raw.cast(pl.Int64, strict=False).to_frame("n")
-    )
+def _wholes(raw: pl.Series) -> pl.Series:
+    texts = raw.str.strip_chars() if raw.dtype == pl.String else raw
+    return texts.cast(pl.Int64, strict=False)
+
+
+def _numbers(raw: pl.Series) -> pl.Series:
+    texts = raw.str.strip_chars() if raw.dtype == pl.String else raw
+    return texts.cast(pl.Float64, strict=False)
+
+
+def _finite(numbers: pl.Series) -> pl.Series:
     n = pl.col("n")
-    if raw.dtype.is_float():
-        n = pl.when(n.is_finite()).then(n)
-    inside = {u: n.is_between(EARLIEST * per, HORIZON * per, closed="left") for u, per in UNITS.items()}
-    place = n.is_between(0, EARLIEST / SECOND_MS, closed="left") & (n == n.round())
-    facts = numbers.select(
-        n.count().alias("present"),
-        n.min().alias("low"),
-        n.max().alias("high"),
-        place.sum().alias("places"),
-        *(mask.sum().alias(unit) for unit, mask in inside.items()),
-    ).row(0, named=True)
-    unit = max(UNITS, key=lambda name: facts[name])
-    dated = sum(facts[name] for name in UNITS)
-    if dated * 2 > facts["present"]:
-        ms = pl.coalesce(*(pl.when(inside[u]).then(_to_ms(n, u)) for u in UNITS), _to_ms(n, unit))
-        return Times(numbers.select(ms).to_series(), unit, int(dated - facts[unit]))
-    if not dated and facts["places"] * 2 > facts["present"]:
-        return Times(numbers.select(pl.when(place).then(n).cast(pl.Int64)).to_series(), "position")
-    raise DataError(
-        f"{where}: its values run from {facts['low']} to {facts['high']}; expected seconds, ms, us or ns "
-        "since 1970 that fall after 1990, ISO 8601 texts, or positions from 0 up. Map another column "
-        "(--map time=COLUMN), or none (--map time=) to take the order of the file"
+    return numbers.to_frame("n").select(pl.when(n.is_finite()).then(n)).to_series()
+
+
+def _is_time(n: pl.Expr, unit: str) -> pl.Expr:
+    return n.is_between(EARLIEST * UNITS[unit], HORIZON * UNITS[unit], closed="left")
+
+
+def _is_place(n: pl.Expr) -> pl.Expr:
+    return n.is_between(0, EARLIEST / SECOND_MS, closed="left") & (n == n.round())
+
+
+def _count(values: pl.Series, *, wholes: int, numbers: int | None = None) -> TimeFacts:
+    n = pl.col("n")
+    facts = (
+        values.to_frame("n")
+        .select(
+            n.count().alias("present"),
+            n.min().alias("low"),
+            n.max().alias("high"),
+            _is_place(n).sum().alias("places"),
+            *(_is_time(n, unit).sum().alias(unit) for unit in UNITS),
+        )
+        .row(0, named=True)
     )
+    inside = {unit: facts.pop(unit) for unit in UNITS}
+    return TimeFacts(numbers=wholes if numbers is None else numbers, wholes=wholes, inside=inside, **facts)
 
 
 def _to_ms(n: pl.Expr, unit: str) -> pl.Expr:
