@@ -55,7 +55,7 @@ class Recipe:
     history: int
     anchors: str
     positive: dict[str, float]
-    negative: dict[str, float]
+    negative: dict[str, float | str]
     fallback: str | None
     stages: list[StageFacts]
     file: str

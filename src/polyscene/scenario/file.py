@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import msgspec
+import numpy as np
 
-from polyscene.core.arrays import Ragged
+from polyscene.core.arrays import Ragged, distinct
 from polyscene.core.catalogue import Catalogue
 from polyscene.core.config import Config, fill, kind_of
 from polyscene.core.contracts import Data, Run, State
 from polyscene.core.errors import ConfigError, FilterError, nearest
 from polyscene.core.queries import Eligible, Queries
 from polyscene.core.states import unpack
+from polyscene.events.event import IMPRESSION
 from polyscene.models.table import KINDS as MODELS
 from polyscene.retrieve.step import Step, step_of
 from polyscene.retrieve.table import KINDS as RETRIEVERS
@@ -27,18 +29,22 @@ from polyscene.scenario.signals import Signals
 
 RUNNER_KEYS = ("name", "take", "on_error")
 """Keys of a stage or a union member that are read by the runner, not by the stage itself."""
-Weights = dict[str, Annotated[float, msgspec.Meta(gt=0)]]
+Weight = Annotated[float, msgspec.Meta(gt=0)]
+Attribute = Annotated[str, msgspec.Meta(min_length=1)]
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The recipe for one placement, as a file says it.
 
-    `kind`: what it shows (None: every kind). `slate`: how many items by default. `positive`,
-    `negative`: actions that count for and against an item, and how much; empty `positive`: every action
-    counts. `fallback`: the scenario that fills up what this one can't. ``seen = "drop"`` never shows
-    what the user touched. `where`: a rule in the filter language. `history`: newest events that models see.
-    ``anchors = "context"``: the items of ``context.anchors`` (page, cart, playlist) stand in for the
-    history.
+    `kind`: what it shows (None: every kind). `slate`: how many items by default. `budget_ms`: optional
+    stages that no longer fit are left out, and after twice that time the fallback answers. `positive`:
+    actions that count for an item, and how much; empty: every action counts. `negative`: actions after
+    which the item (a number) or all items that share a value of the named attribute (a text) are not
+    shown to that user again, until a later positive event on the same item. `fallback`: the scenario that
+    fills up what this one can't. ``seen = "drop"`` never shows what the user touched. `where`: a rule in
+    the filter language. `availability`: False shows items outside of their window, region and stock too.
+    `history`: newest events that models see. ``anchors = "context"``: the items of ``context.anchors``
+    (page, cart, playlist) stand in for the history.
     """
 
     scenario: str
@@ -46,11 +52,12 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     kind: str | None = None
     slate: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 20
     budget_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    positive: Weights = {}
-    negative: Weights = {}
+    positive: dict[str, Weight] = {}
+    negative: dict[str, Weight | Attribute] = {}
     fallback: str | None = None
     seen: Literal["drop", "keep"] = "drop"
     where: str | None = None
+    availability: bool = True
     history: Annotated[int, msgspec.Meta(ge=1)] = 200
     anchors: Literal["ignore", "context"] = "ignore"
 
@@ -67,6 +74,10 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     def signals(self) -> Signals:
         """Which actions speak for and against an item."""
         return Signals(self.positive, self.negative)
+
+    def rules(self) -> Rules:
+        """What it may show."""
+        return Rules(self.kind, self.where, availability=self.availability)
 
     def fit(self, data: Data, run: Run, warm: Pipeline | None = None) -> Pipeline:
         """The stages fitted in order on the positive events; see `fit_steps` for the two rounds."""
@@ -87,23 +98,35 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         """Raw queries as this scenario would ask them, so that a holdout is asked as a client is.
 
         Histories keep positive events only and the newest `history` of them (the newest one alone where
-        anchors stand in for a history); the scenario's rules narrow what is allowed; nothing is excluded
-        where ``seen = "keep"``.
+        anchors stand in for a history); the scenario's rules, as of the time of each query, narrow what is
+        allowed; what the user turned down is excluded; nothing else is where ``seen = "keep"``.
         """
         liked = self.signals.likes(queries.history, actions)
-        return self._narrow(replace(queries, history=liked), catalogue)
+        barred = self.signals.barred(queries.history, actions, catalogue)
+        narrow = self._narrow(replace(queries, history=liked), catalogue)
+        return replace(narrow, exclude=_both(narrow.exclude, barred)) if len(barred.values) else narrow
 
     def _narrow(self, queries: Queries, catalogue: Catalogue) -> Queries:
-        rules = Rules(self.kind, self.where).eligible(catalogue, [None])
-        masks = queries.allowed.masks.copy()
+        rules = self.rules().eligible(catalogue, [None] * len(queries), at=queries.at)
+        # Each pair of a rule set of the query and one of the scenario becomes one rule set of both.
+        pairs, groups = np.unique(
+            np.stack([queries.allowed.groups, rules.groups]), axis=1, return_inverse=True
+        )
+        masks = queries.allowed.masks[pairs[0]]
         width = min(masks.shape[1], catalogue.size)
-        masks[:, :width] &= rules.masks[0, :width]
+        masks[:, :width] &= rules.masks[pairs[1], :width]
         return replace(
             queries,
             history=queries.history.tail(1 if self.anchors == "context" else self.history),
             exclude=queries.exclude if self.seen == "drop" else Ragged.empty(len(queries)),
-            allowed=Eligible(masks, queries.allowed.groups),
+            allowed=Eligible(masks, groups.reshape(-1)),
         )
+
+
+def _both(one: Ragged, other: Ragged) -> Ragged:
+    """The values of two ragged lists, row by row, each once."""
+    rows = np.concatenate([one.rows(), other.rows()])
+    return distinct(rows, np.concatenate([one.values, other.values]), len(one))
 
 
 def load_scenario(path: Path) -> Scenario:
@@ -199,6 +222,10 @@ def _check(scenario: Scenario, where: str) -> None:
     both = sorted(scenario.positive.keys() & scenario.negative.keys())
     if both:
         raise ConfigError(f"{where}: action {both[0]!r} is both positive and negative")
+    if IMPRESSION in {**scenario.positive, **scenario.negative}:
+        raise ConfigError(
+            f"{where}: {IMPRESSION!r} is no act of a user, so it counts neither for nor against an item"
+        )
     if scenario.where is not None:
         try:
             parse(scenario.where)

@@ -9,12 +9,14 @@ from polyscene.core.arrays import Array, Codes, Ragged, RaggedTable
 from polyscene.core.errors import InputError
 from polyscene.core.queries import Queries
 from polyscene.core.seeds import seed_of
-from polyscene.rules.eligible import Rules
+from polyscene.events.event import IMPRESSION
 from polyscene.scenario.ask import Ask, HistoryEvent, Sight
 from polyscene.scenario.file import Scenario
 
 READ_AHEAD = 4
 """Events read per event that models see, where some of them may not count."""
+EVERY = 1 << 31
+"""More events than anybody has: what a user turned down stays so, however long ago that was."""
 
 
 class Resolver:
@@ -22,7 +24,7 @@ class Resolver:
 
     def __init__(self, scenario: Scenario) -> None:
         self.scenario = scenario
-        self.rules = Rules(scenario.kind, scenario.where)
+        self.rules = scenario.rules()
 
     def resolve(self, ask: Ask, request_id: str, sight: Sight, *, at: int) -> Queries:
         """The ask as one query (B = 1).
@@ -56,7 +58,9 @@ class Resolver:
             exclude=Ragged.of(
                 [np.unique(np.concatenate(self._exclude(ask, sight, raw, actions, anchors)))]
             ),
-            allowed=self.rules.eligible(sight.catalogue, [ask.filter]),
+            allowed=self.rules.eligible(
+                sight.catalogue, [ask.filter], at=np.array([at]), regions=[_region(ask)]
+            ),
             seeds=np.array([seed_of(request_id)], np.uint64),
             context=_context(ask.context, anchors),
         )
@@ -68,7 +72,7 @@ class Resolver:
             actions = tuple(dict.fromkeys([*actions, *(event.action for event in ask.history)]))
             return _sent(ask.history, actions, sight, at), actions
         scenario = self.scenario
-        last = scenario.history * (READ_AHEAD if scenario.positive or scenario.negative else 1)
+        last = EVERY if scenario.negative else scenario.history * (READ_AHEAD if scenario.positive else 1)
         columns = (
             sight.history(ask.user, last) if ask.user is not None else _sent([], actions, sight, at).columns
         )
@@ -77,8 +81,9 @@ class Resolver:
     def _exclude(
         self, ask: Ask, sight: Sight, raw: RaggedTable, actions: tuple[str, ...], anchors: Codes | None
     ) -> list[Codes]:
-        """Named by the client, at hand already, disliked, and, if the scenario says so, seen."""
-        parts = [sight.codes.codes(ask.exclude), raw["item"][self.scenario.signals.dislikes(raw, actions)]]
+        """Named by the client, at hand already, turned down, and, if the scenario says so, seen."""
+        barred = self.scenario.signals.barred(raw, actions, sight.catalogue)
+        parts = [sight.codes.codes(ask.exclude), barred.values]
         if anchors is not None:
             parts.append(anchors)
         if self.scenario.seen == "drop":
@@ -87,7 +92,8 @@ class Resolver:
 
 
 def _sent(events: list[HistoryEvent], actions: tuple[str, ...], sight: Sight, at: int) -> RaggedTable:
-    """A history that came with the ask; events of unknown items stay as -1."""
+    """A history that came with the ask; events of unknown items stay as -1, impressions are no acts."""
+    events = [event for event in events if event.action != IMPRESSION]
     count = len(events)
     return RaggedTable(
         np.array([0, count], np.int64),
@@ -110,6 +116,12 @@ def _anchors(ask: Ask, sight: Sight) -> Codes | None:
         raise InputError(f"recommend: context.anchors: expected a list of item ids, got {ids!r}")
     codes = sight.codes.codes(ids)
     return codes[codes >= 0]
+
+
+def _region(ask: Ask) -> str | None:
+    """Where the client is, as far as the rules are concerned."""
+    region = ask.context.get("region")
+    return None if region is None else str(region)
 
 
 def _anchored(anchors: Codes, at: int) -> RaggedTable:
