@@ -10,15 +10,11 @@ from polyscene.core.config import Config
 from polyscene.dataset.crowd import drop_bots, drop_copies, drop_rare
 from polyscene.dataset.ledger import Ledger
 from polyscene.dataset.readers import ROW
-from polyscene.dataset.schema import fold
+from polyscene.dataset.scales import ValuePlan, survey_values, value_notes, value_plan
 from polyscene.dataset.times import EARLIEST
 from polyscene.dataset.values import id_faults
 
 Count = Annotated[int, msgspec.Meta(ge=1)]
-SCALES = ((0.0, 5.0), (0.0, 10.0), (0.0, 100.0), (-10.0, 10.0))
-"""Rating scales that can be detected, narrowest first."""
-SCALE_SHARE = 0.995
-RATINGS = ("rating", "ratings", "stars", "overall")
 
 
 class CleaningRules(Config, frozen=True, kw_only=True, tag="cleaning"):
@@ -63,16 +59,31 @@ def clean_events(
     `clock`: whether time is a time of day. `rated`: the source column of the value, which tells whether
     it is a rating. `items`: known item ids, None when there is no items table.
     """
-    events = fill_values(events, ledger)
+    plan = value_plan(survey_values(events), rated, rules.scale)
+    ledger.notes += value_notes(plan, rules.scale)
+    events = clean_rows(events, rules, ledger, plan, clock=clock)
+    return clean_crowd(match_items(events, items, rules, ledger), rules, ledger, clock=clock)
+
+
+def clean_rows(
+    events: pl.DataFrame, rules: CleaningRules, ledger: Ledger, plan: ValuePlan, *, clock: bool
+) -> pl.DataFrame:
+    """The events without faults that each row shows by itself; pieces of a table may be cleaned apart."""
+    events = fill_values(events, ledger, plan)
+    if plan.rating and plan.scale:
+        ledger.notice("rating is 0", int((events["value"] == 0).sum()))
     faults = [
         *id_faults(events, "user"),
         *id_faults(events, "item"),
         *value_faults(),
         *time_faults(rules, clock=clock),
-        *scale_faults(events["value"], rated, rules, ledger),
+        *scale_faults(plan),
     ]
-    events = ledger.drop(events, faults)
-    events = match_items(events, items, rules, ledger)
+    return ledger.drop(events, faults)
+
+
+def clean_crowd(events: pl.DataFrame, rules: CleaningRules, ledger: Ledger, *, clock: bool) -> pl.DataFrame:
+    """The events without machines, copies and rare ones; if `min_item` is 1, users may be cleaned apart."""
     if clock and rules.bot_per_day is not None:
         events = drop_bots(events, rules.bot_per_day, ledger)
     near_ms = rules.near_ms if clock else 0
@@ -80,10 +91,10 @@ def clean_events(
     return drop_rare(events, rules.min_user, rules.min_item, ledger)
 
 
-def fill_values(events: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+def fill_values(events: pl.DataFrame, ledger: Ledger, plan: ValuePlan) -> pl.DataFrame:
     """An act without a number counts 1 where the source tells several actions apart."""
     missing = events["value"].null_count()
-    if not missing or events["action"].n_unique() < 2:
+    if not missing or not plan.several:
         return events
     ledger.change("value: missing, set to 1", missing)
     return events.with_columns(pl.col("value").fill_null(1.0))
@@ -117,27 +128,12 @@ def _day(ms: int) -> str:
     return str(moment.item())
 
 
-def scale_faults(
-    values: pl.Series, rated: str, rules: CleaningRules, ledger: Ledger
-) -> list[tuple[str, pl.Expr]]:
-    """Ratings outside the declared scale, or outside the one that holds 99.5% of them."""
-    rating = fold(rated) in RATINGS
-    scale = rules.scale or (_detect_scale(values, ledger) if rating else None)
-    if scale is None:
+def scale_faults(plan: ValuePlan) -> list[tuple[str, pl.Expr]]:
+    """Values outside the scale of the plan."""
+    if plan.scale is None:
         return []
-    if rating:
-        ledger.notice("rating is 0", int((values == 0).sum()))
-    return [(f"value is outside {scale[0]:g} to {scale[1]:g}", ~pl.col("value").is_between(*scale))]
-
-
-def _detect_scale(values: pl.Series, ledger: Ledger) -> tuple[float, float] | None:
-    finite = values.drop_nulls().drop_nans()
-    for low, high in SCALES:
-        if len(finite) and int(finite.is_between(low, high).sum()) >= SCALE_SHARE * len(finite):
-            ledger.notes.append(f"ratings are taken to be on a scale of {low:g} to {high:g}")
-            return low, high
-    ledger.notes.append("no known rating scale fits; declare one by the rule 'scale' to have it checked")
-    return None
+    low, high = plan.scale
+    return [(f"value is outside {low:g} to {high:g}", ~pl.col("value").is_between(low, high))]
 
 
 def match_items(
