@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from polyscene.core.errors import BusyError, InputError, StoreError
+from polyscene.events import pending
 from polyscene.events import sqlite as module
 from polyscene.events.event import Event, Exposure
 from polyscene.events.reading import SqliteReader
@@ -136,7 +137,7 @@ def test_a_full_disk_acknowledges_nothing_and_the_log_goes_on_afterwards(path):
 
 @pytest.mark.fault
 def test_a_read_only_disk_keeps_exposures_waiting_until_it_can_write(path, monkeypatch):
-    monkeypatch.setattr(module, "MOST_PENDING", 3)
+    monkeypatch.setattr(pending, "MOST_PENDING", 3)
     with SqliteLog(path) as log:
         log._connection.execute("PRAGMA query_only = ON")
         for name in "abc":

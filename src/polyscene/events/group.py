@@ -22,8 +22,8 @@ MOST_JOBS = 512
 class Transactions(Protocol):
     """The database under the writer, and what the writer knows in memory and keeps in step with it."""
 
-    faults: type[Exception]
-    """What the database raises when it refuses."""
+    faults: tuple[type[Exception], ...]
+    """What the methods and the jobs raise when the database refuses."""
 
     def begin(self) -> Any:
         """Starts a transaction and gives the connection that it runs on."""

@@ -1,9 +1,10 @@
 """Codes for ids: given out by the one writer, read by everybody."""
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import IntEnum
 from threading import Lock
+from typing import Any
 
 from polyscene.events.log import nobody
 
@@ -24,7 +25,7 @@ class CodeBook:
     Codes are dense and in the order of first mention. Only the writer thread may touch it.
     """
 
-    def __init__(self, connection: sqlite3.Connection, position: int) -> None:
+    def __init__(self, connection: Any, position: int) -> None:
         self.position = self._settled = position
         self._codes: dict[Family, dict[str, int]] = {family: {} for family in Family}
         self._next = dict.fromkeys(Family, 0)
@@ -55,11 +56,16 @@ class CodeBook:
         """The code of a name; -1 if it has none."""
         return self._codes[family].get(name, -1)
 
-    def write(self, connection: sqlite3.Connection) -> None:
+    def write(self, connection: Any) -> None:
         """Stores the codes given out in this transaction so far; call before commit."""
-        new = self._staged[self._written :]
-        connection.executemany("INSERT INTO names (family, code, name) VALUES (?, ?, ?)", new)
+        self._store(connection, self._staged[self._written :])
         self._written = len(self._staged)
+
+    def _store(self, connection: Any, new: Sequence[tuple[Family, int, str]]) -> None:
+        connection.executemany("INSERT INTO names (family, code, name) VALUES (?, ?, ?)", new)
+
+    def _unname(self, connection: Any, code: int) -> None:
+        connection.execute("UPDATE names SET name = NULL WHERE family = 0 AND code = ?", (code,))
 
     def settle(self) -> None:
         """The transaction was committed."""
@@ -77,14 +83,12 @@ class CodeBook:
         self.position = self._settled
         self._clear()
 
-    def forget(self, connection: sqlite3.Connection, user: str) -> int:
+    def forget(self, connection: Any, user: str) -> int:
         """Takes a user's id away and gives the code, which stays nameless; -1 for an unknown user."""
         code = self._codes[Family.USER].pop(user, -1)
         if code >= 0:
             self.write(connection)
-            connection.execute(
-                "UPDATE names SET name = NULL WHERE family = ? AND code = ?", (Family.USER, code)
-            )
+            self._unname(connection, code)
             self._forgotten.append((user, code))
         return code
 
@@ -94,19 +98,24 @@ class CodeBook:
         self._written = 0
 
 
+NamesSince = Callable[[Any, Family, int], list[str]]
+"""Reads the names of a family from a code on, given a connection."""
+
+
 class NameLists:
     """A reader's code -> id lists, filled from the file as new codes are met."""
 
-    def __init__(self) -> None:
+    def __init__(self, since: NamesSince) -> None:
+        self._since = since
         self._lists: dict[Family, list[str]] = {family: [] for family in Family}
         self._lock = Lock()
 
-    def name(self, connection: sqlite3.Connection, family: Family, code: int) -> str:
+    def name(self, connection: Any, family: Family, code: int) -> str:
         """The id behind a code that stands in the file."""
         names = self._lists[family]
         if code >= len(names):
             with self._lock:
-                names.extend(names_since(connection, family, len(names)))
+                names.extend(self._since(connection, family, len(names)))
         return names[code]
 
     def forget(self, codes: Iterable[int]) -> None:
@@ -122,4 +131,9 @@ def names_since(connection: sqlite3.Connection, family: Family, since: int) -> l
     rows = connection.execute(
         "SELECT code, name FROM names WHERE family = ? AND code >= ? ORDER BY code", (family, since)
     )
+    return named(rows)
+
+
+def named(rows: Iterable[tuple[int, str | None]]) -> list[str]:
+    """The names in rows of code and name."""
     return [nobody(code) if name is None else name for code, name in rows]

@@ -76,7 +76,7 @@ class SqliteReader:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
-        self._names = NameLists()
+        self._names = NameLists(names_since)
         self._idle: list[sqlite3.Connection] = []
         self._pool = Lock()
         self._open = True

@@ -70,7 +70,7 @@ def says(row: Row, event: Event, book: CodeBook) -> bool:
     )
 
 
-def event_of(row: Row, names: NameLists, connection: sqlite3.Connection) -> Event:
+def event_of(row: Row, names: NameLists, connection: Any) -> Event:
     """The event in a row of `EVENT_COLUMNS`."""
     extra = _EXTRAS.decode(row[8]) if row[8] is not None else _NO_EXTRA
     return Event(
@@ -122,13 +122,17 @@ def exposure_of(payload: bytes) -> Exposure:
     return _EXPOSURES.decode(zlib.decompress(payload))
 
 
-def count_shown(connection: sqlite3.Connection, exposures: Iterable[Exposure], sign: int) -> None:
-    """Counts each item of the slates on the day they were shown, or with `sign` -1 no longer."""
-    counts = Counter(
+def shown(exposures: Iterable[Exposure]) -> Counter[tuple[str, int]]:
+    """How often each item stood in slates, by item and UTC day in ms."""
+    return Counter(
         (item, exposure.time // DAY_MS * DAY_MS) for exposure in exposures for item in exposure.items
     )
+
+
+def count_shown(connection: sqlite3.Connection, exposures: Iterable[Exposure], sign: int) -> None:
+    """Counts each item of the slates on the day they were shown, or with `sign` -1 no longer."""
     connection.executemany(
         "INSERT INTO shown (item, day, count) VALUES (?, ?, ?) "
         "ON CONFLICT DO UPDATE SET count = count + excluded.count",
-        [(item, day, sign * count) for (item, day), count in counts.items()],
+        [(item, day, sign * count) for (item, day), count in shown(exposures).items()],
     )

@@ -5,11 +5,10 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from pathlib import Path
-from threading import Lock
 from typing import Any, TypeVar
 
 from polyscene.core.clock import Clock, SystemClock
-from polyscene.core.errors import BusyError, ConflictError, StoreError
+from polyscene.core.errors import ConflictError, StoreError
 from polyscene.events import store, writing
 from polyscene.events.check import check_bulk, check_exposure, check_once, check_records
 from polyscene.events.erasing import erase_user
@@ -18,20 +17,19 @@ from polyscene.events.group import GroupCommit
 from polyscene.events.keys import append_once
 from polyscene.events.log import Bulk, Erased, Once, Receipt
 from polyscene.events.names import CodeBook
+from polyscene.events.pending import Pending
 from polyscene.events.reading import SqliteReader
 from polyscene.events.store import Recovery, guard
 
 BULK_ROWS = 100_000
 """Rows of one transaction of `append_columns`."""
-MOST_PENDING = 10_000
-"""Exposures that may wait for the disk."""
 T = TypeVar("T")
 
 
 class _Transactions:
     """The writer's connection, and the codes it gives out."""
 
-    faults: type[Exception] = sqlite3.Error
+    faults = (sqlite3.Error,)
 
     def __init__(self, connection: sqlite3.Connection, book: CodeBook, name: str) -> None:
         self._connection, self._book, self._name = connection, book, name
@@ -68,14 +66,12 @@ class SqliteLog(SqliteReader):
 
     def __init__(self, path: str | Path, clock: Clock | None = None) -> None:
         self._clock = clock or SystemClock()
-        self._pending: dict[str, Exposure] = {}
-        self._scheduled = False
-        self._door = Lock()
         with ExitStack() as undo:
             self._open_for_writing(Path(path), undo)
             super().__init__(path)
             self._undo = undo.pop_all()
         self._group = GroupCommit(_Transactions(self._connection, self._book, str(path)), str(path))
+        self._pending = Pending(self._group, writing.add_exposures, str(path))
 
     def _open_for_writing(self, path: Path, undo: ExitStack) -> None:
         with guard(path, "open"):
@@ -118,45 +114,15 @@ class SqliteLog(SqliteReader):
     def append_exposure(self, exposure: Exposure) -> None:
         """Keeps an exposure soon, without waiting; the first one of a request id stays."""
         check_exposure(exposure)
-        with self._door:
-            if len(self._pending) >= MOST_PENDING:
-                raise BusyError(
-                    f"{self.path}: {MOST_PENDING} exposures wait for the disk; check free space, then retry"
-                )
-            self._pending.setdefault(exposure.request_id, exposure)
-            needed, self._scheduled = not self._scheduled, True
-        if needed:
-            self._schedule(urgent=False)
-
-    def _schedule(self, *, urgent: bool) -> "Future[Any]":
-        taken: list[Exposure] = []
-
-        def work(connection: Any) -> None:
-            with self._door:
-                taken.extend(self._pending.values())
-                self._scheduled = False
-            writing.add_exposures(connection, taken)
-
-        def done(future: "Future[Any]") -> None:
-            # what was not kept stays pending: the next append_exposure or flush tries again
-            with self._door:
-                self._scheduled = self._scheduled and future.exception() is None
-                for exposure in taken if future.exception() is None else ():
-                    self._pending.pop(exposure.request_id, None)
-
-        future = self._group.submit(work, urgent=urgent)
-        future.add_done_callback(done)
-        return future
+        self._pending.add(exposure)
 
     def flush(self) -> None:
         """Returns when every exposure appended before is safe on disk."""
-        self._schedule(urgent=True).result()
+        self._pending.flush()
 
     def exposure(self, request_id: str) -> Exposure | None:
         """The exposure of a request, also when it is not on disk yet."""
-        with self._door:
-            waiting = self._pending.get(request_id)
-        return waiting or super().exposure(request_id)
+        return self._pending.get(request_id) or super().exposure(request_id)
 
     def erase_user(self, user: str, at: int) -> Erased:
         """Deletes what is known of a user, and of the guests merged into it, from the file too."""
