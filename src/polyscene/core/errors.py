@@ -8,7 +8,8 @@
     │   └── ConflictError   an id that already stands for something else; HTTP 409
     ├── NotFoundError       a name that does not exist; HTTP 404, exit code 2
     ├── BundleError         an artifact that is damaged, foreign or too new
-    ├── StoreError          the disk or database refused
+    ├── StoreError          the disk or database refused; HTTP 503, exit code 3
+    │   └── FullError       the disk is full; HTTP 507
     └── BusyError           more work than the limits allow; HTTP 503
 
 A message says where, what came, what was expected and what to do next.
@@ -52,6 +53,10 @@ class BundleError(PolysceneError):
 
 class StoreError(PolysceneError):
     """The disk or the database refused; nothing was acknowledged."""
+
+
+class FullError(StoreError):
+    """The disk is full: nothing was kept, reading goes on, and so does writing once there is space."""
 
 
 class BusyError(PolysceneError):
