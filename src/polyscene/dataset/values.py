@@ -10,38 +10,52 @@ ID_LENGTH = 512
 MISSING = ("", "\\N", "NULL", "null", "NaN", "nan")
 """Ids that mean "no id" in exports of databases and data frames."""
 _CONTROL = r"[\x00-\x1f\x7f]"
+_CATEGORICAL = pl.Categorical()
 
 
-def read_ids(raw: pl.Series, name: str, where: str, ledger: Ledger) -> pl.Series:
+def read_ids(
+    raw: pl.Series,
+    name: str,
+    where: str,
+    ledger: Ledger,
+    *,
+    whole: bool | None = None,
+    kind: pl.Categorical = _CATEGORICAL,
+) -> pl.Series:
     """Ids as Categorical: numbers by their digits, texts trimmed and in Unicode NFC; null where missing.
+
+    `whole`: for a piece of a column of floats, whether all of the column is whole; None: the piece tells.
+    `kind`: the categories to use.
 
     Raises:
         DataError: The column holds lists, truths or dates; `where` names file and column.
     """
-    texts = _texts(raw, where).alias(name)
-    ids = texts.cast(pl.Categorical)
+    texts = _texts(raw, where, is_whole(raw) if whole is None else whole).alias(name)
+    ids = texts.cast(kind)
     distinct = ids.unique().cast(pl.String)
     if (distinct.str.strip_chars().str.normalize("NFC") != distinct).any():
         fixed = texts.str.strip_chars()
         ledger.change(f"{name}: spaces around it cut", int((fixed != texts).sum()))
         normal = fixed.str.normalize("NFC")
         ledger.change(f"{name}: Unicode brought to NFC", int((normal != fixed).sum()))
-        texts, ids = normal, normal.cast(pl.Categorical)
+        texts, ids = normal, normal.cast(kind)
         distinct = ids.unique().cast(pl.String)
     if distinct.is_in(MISSING).any():
         kept = pl.when(~pl.col(name).is_in(MISSING)).then(pl.col(name))
-        ids = texts.to_frame().select(kept).to_series().cast(pl.Categorical)
+        ids = texts.to_frame().select(kept).to_series().cast(kind)
     return ids
 
 
-def _texts(raw: pl.Series, where: str) -> pl.Series:
+def is_whole(raw: pl.Series) -> bool:
+    """Whether no value has a fraction; of a column that holds no floats it is taken to be so."""
+    return not raw.dtype.is_float() or bool((raw.cast(pl.Int64, strict=False) == raw).all())
+
+
+def _texts(raw: pl.Series, where: str, whole: bool) -> pl.Series:
     if raw.dtype == pl.String or raw.dtype in (pl.Categorical, pl.Enum):
         return raw.cast(pl.String)
     if raw.dtype.is_float():
-        whole = raw.cast(pl.Int64, strict=False)
-        if (whole == raw).all():
-            return whole.cast(pl.String)
-        return raw.cast(pl.String)
+        return (raw.cast(pl.Int64, strict=False) if whole else raw).cast(pl.String)
     if raw.dtype.is_integer() or raw.dtype == pl.Null:
         return raw.cast(pl.String)
     raise DataError(f"{where}: holds {raw.dtype}, which can't be an id; expected texts or whole numbers")
