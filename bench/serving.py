@@ -45,7 +45,7 @@ def _engine_alone(warm: int = 50, count: int = 300) -> float:
     """CPU milliseconds of one recommendation in this process, each for another user."""
     with threadpool_limits(1), Engine.open(WORKSPACE) as engine:
         torch.set_num_threads(1)
-        asks = [Ask(scenario="home", user=user, k=10) for user in engine.users_sample(warm + count)]
+        asks = [Ask(scenario="home", user=user, k=10) for user in engine.lookup.sample(warm + count)]
         for ask in asks[:warm]:
             engine.recommend(ask)
         before = time.process_time()

@@ -61,7 +61,7 @@ def test_what_does_not_exist_is_named(engine):
     with pytest.raises(NotFoundError, match="no request 'never'"):
         engine.trace("never")
     with pytest.raises(NotFoundError, match="no item 'never'"):
-        engine.item("never")
+        engine.lookup.item("never")
 
 
 def test_times_out_of_range_are_refused_and_nothing_is_kept(engine):
@@ -76,11 +76,11 @@ def test_times_out_of_range_are_refused_and_nothing_is_kept(engine):
 
 
 def test_look_ups_speak_of_titles(engine):
-    found = engine.items_search("title 1", 3)
+    found = engine.lookup.search("title 1", 3)
     assert found[0]["title"].casefold().startswith("title 1")
-    assert engine.items_search("no such words", 3) == []
-    assert engine.title("unheard") == "unheard"
-    newest = engine.user_history("u1", 2)
+    assert engine.lookup.search("no such words", 3) == []
+    assert engine.lookup.title("unheard") == "unheard"
+    newest = engine.lookup.history("u1", 2)
     assert newest[0]["time"] >= newest[1]["time"]
-    assert engine.user_history("nobody", 2) == []
-    assert len(engine.users_sample(4)) == 4
+    assert engine.lookup.history("nobody", 2) == []
+    assert len(engine.lookup.sample(4)) == 4

@@ -46,7 +46,7 @@ def recommend(
         raise InputError(f"recommend: {problem}") from problem
     with Engine.open(workspace) as engine:
         answer = engine.recommend(ask)
-        titles = {shown.id: engine.title(shown.id) for shown in answer.items}
+        titles = {shown.id: engine.lookup.title(shown.id) for shown in answer.items}
     if json:
         show.as_json(answer)
         return

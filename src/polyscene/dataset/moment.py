@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from polyscene.core.arrays import Codes
 from polyscene.core.catalogue import Catalogue
 from polyscene.dataset.codemap import CodeMap
-from polyscene.dataset.pasts import HistoryRows, Pasts
+from polyscene.dataset.pasts import EVERYTHING, HistoryRows, Past, Pasts
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,15 @@ class Moment:
         """The code that a user id answers as: a merged guest's is that of its target; -1 if unknown."""
         code = self.users.code(user)
         return self.pasts.guests.person(code, self.position) if code >= 0 else code
+
+    def group(self, user: str) -> list[str]:
+        """All ids that are one person with a known user; the one they answer as first, guests by merge."""
+        codes = self.pasts.guests.group(self.users.code(user), self.position)
+        return [self.users.id(code) for code in codes]
+
+    def past(self, user: str) -> Past:
+        """All that a user did, by time then position."""
+        return self.pasts.of(user, self.position, EVERYTHING)
 
     def history(self, user: str, last: int) -> HistoryRows:
         """The newest `last` events of a user, oldest first, ties as they came; empty if unknown."""

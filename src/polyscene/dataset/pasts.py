@@ -19,6 +19,8 @@ ROWS = 1_000
 USERS = 20_000
 """Users whose events stay in memory; the least recently asked for makes room."""
 
+EVERYTHING = 1 << 62
+"""More rows than any user has."""
 _COLUMNS = ("position", *HISTORY_COLUMNS)
 HistoryRows = Mapping[str, Array]
 """One history, oldest first: the columns of `HISTORY_COLUMNS`, equally long."""

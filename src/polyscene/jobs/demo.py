@@ -48,11 +48,11 @@ def _figures(space: Workspace) -> Iterator[str]:
 
 def _slate(root: Path) -> Iterator[str]:
     with Engine.open(root) as engine:
-        user = engine.users_sample(3)[-1]
+        user = engine.lookup.sample(3)[-1]
         yield f"     user {user} watched last: " + ", ".join(
-            event["title"] for event in engine.user_history(user, 3)
+            event["title"] for event in engine.lookup.history(user, 3)
         )
         answer = engine.recommend(Ask(scenario="home", user=user, k=5))
         for shown in answer.items:
-            why = f"because of {engine.title(shown.because)}" if shown.because else " ".join(shown.sources)
-            yield f"     {shown.position + 1}. {engine.title(shown.id)}  ({why})"
+            why = f"because of {engine.lookup.title(shown.because)}" if shown.because else " ".join(shown.sources)
+            yield f"     {shown.position + 1}. {engine.lookup.title(shown.id)}  ({why})"

@@ -30,7 +30,8 @@ LOOK_S = 1.0
 class Engine:
     """One workspace, open for events, puts and asks; safe to call from several threads.
 
-    `intake` takes what is new; what it acknowledged is in the next answer. Every answer is logged as an
+    `intake` takes what is new; what it acknowledged is in the next answer. `lookup` tells what is known of
+    items and users. Every answer is logged as an
     exposure.
     """
 
@@ -40,7 +41,7 @@ class Engine:
         self._world = World.open(self._log)
         self.intake = Intake(self._log, self._world, clock)
         self._loader = Loader(workspace.shelf(), self._world)
-        self._lookup = Lookup()
+        self.lookup = Lookup(self._log, self._world)
         self._names = tuple(sorted(workspace.scenarios()))
         self._served: dict[str, Served] = {}
         self.insight = Insight(workspace, self._log, self._world, lambda: self._served)
@@ -157,26 +158,6 @@ class Engine:
     def bundles(self) -> list[dict[str, Any]]:
         """Every bundle of every scenario, newest first within one."""
         return on_shelf(self._loader.shelf)
-
-    def item(self, item_id: str) -> dict[str, Any]:
-        """What is known of an item. Raises NotFoundError for an id never put or seen."""
-        return self._lookup.item(self._world.now, item_id)
-
-    def title(self, item_id: str) -> str:
-        """The title of an item; its id where it has none."""
-        return self._lookup.title(self._world.now, item_id)
-
-    def items_search(self, text: str, n: int) -> list[dict[str, Any]]:
-        """Items whose title holds every word of `text`, those with a title that starts so first."""
-        return self._lookup.search(self._world.now, text, n)
-
-    def user_history(self, user: str, n: int) -> list[dict[str, Any]]:
-        """The newest `n` events of a user, newest first; none for an unknown one."""
-        return self._lookup.history(self._world.now, user, n)
-
-    def users_sample(self, n: int) -> list[str]:
-        """Ids of `n` users spread over all that are known."""
-        return self._lookup.users(self._world.now, n)
 
     def status(self) -> dict[str, Any]:
         """Whether asks can be answered, and what is odd."""

@@ -1,5 +1,6 @@
 """What a person wants to see of items and users: titles, attributes, histories, a search."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -8,33 +9,45 @@ from polyscene.core.arrays import Ragged
 from polyscene.core.catalogue import Catalogue, Column
 from polyscene.core.errors import NotFoundError
 from polyscene.dataset.moment import Moment
+from polyscene.dataset.world import World
+from polyscene.events.event import UserPut
+from polyscene.events.log import LogReader
 
 TITLES = ("title", "name")
 """Attributes that are taken for the title, the first one that an item has."""
 
 
 class Lookup:
-    """Answers from a moment; keeps the folded titles of the newest catalogue for searching."""
+    """Answers from the newest moment of a live world; safe to call from several threads."""
 
-    def __init__(self) -> None:
+    def __init__(self, log: LogReader, world: World) -> None:
+        self._log = log
+        self._world = world
         self._folded: tuple[Catalogue | None, list[str]] = (None, [])
 
-    def item(self, moment: Moment, item_id: str) -> dict[str, Any]:
-        """Id, kind, title, attributes, put time (UTC ms) and whether it may be shown."""
+    def item(self, item_id: str) -> dict[str, Any]:
+        """Id, kind, title, attributes, put time (UTC ms) and whether it may be shown.
+
+        Raises:
+            NotFoundError: The id was never put or seen.
+        """
+        moment = self._world.now
         code = moment.codes.code(item_id)
         if code < 0:
             raise NotFoundError(
-                f"items: no item {item_id!r} was ever put or seen; put it with PUT /v1/items"
+                f"items: no item {item_id!r} was ever put or seen; put it with PUT /v1/items/ID"
             )
-        return self._item(moment, code)
+        return _item(moment, code)
 
-    def title(self, moment: Moment, item_id: str) -> str:
+    def title(self, item_id: str) -> str:
         """The title of an item; its id where it has none."""
+        moment = self._world.now
         code = moment.codes.code(item_id)
         return _title(moment.catalogue, code) or item_id if code >= 0 else item_id
 
-    def search(self, moment: Moment, text: str, n: int) -> list[dict[str, Any]]:
+    def search(self, text: str, n: int) -> list[dict[str, Any]]:
         """Up to `n` active items whose title or id holds every word; titles that start so come first."""
+        moment = self._world.now
         words, titles = text.casefold().split(), self._titles(moment)
         active = moment.catalogue.active
         hits = [
@@ -42,10 +55,22 @@ class Lookup:
         ]
         start = text.casefold().strip()
         hits.sort(key=lambda code: (not titles[code].startswith(start), code))
-        return [self._item(moment, code) for code in hits[:n]]
+        return [_item(moment, code) for code in hits[:n]]
 
-    def history(self, moment: Moment, user: str, n: int) -> list[dict[str, Any]]:
-        """The newest `n` events, newest first."""
+    def items(self, after: int, n: int, *, deleted: bool) -> tuple[list[dict[str, Any]], int | None]:
+        """Up to `n` items with codes above `after`, and the code to go on after; None at the end.
+
+        Those that may be shown; with `deleted` the others too.
+        """
+        moment = self._world.now
+        active = moment.catalogue.active[after + 1 :]
+        codes = after + 1 + (np.arange(len(active)) if deleted else np.flatnonzero(active))[: n + 1]
+        found = [_item(moment, code) for code in codes[:n].tolist()]
+        return found, int(codes[n - 1]) if len(codes) > n else None
+
+    def history(self, user: str, n: int) -> list[dict[str, Any]]:
+        """The newest `n` events of a user and its guests, newest first; none for an unknown one."""
+        moment = self._world.now
         rows = moment.history(user, n)
         found = []
         for place in reversed(range(len(rows["item"]))):
@@ -62,32 +87,84 @@ class Lookup:
             )
         return found
 
-    def users(self, moment: Moment, n: int) -> list[str]:
-        """`n` user ids spread evenly over the codes; erased users are passed over."""
-        ids = moment.users.ids
-        places = np.unique(np.linspace(0, len(ids) - 1, n).astype(int)).tolist() if ids else []
-        return [ids[place] for place in places if not ids[place].startswith("\x00")]
+    def user(self, user: str) -> dict[str, Any]:
+        """Attributes, guests, and how many events there are from when to when (UTC ms).
 
-    def _item(self, moment: Moment, code: int) -> dict[str, Any]:
-        catalogue, item_id = moment.catalogue, moment.codes.id(code)
-        values = {name: cell(column, code) for name, column in catalogue.columns.items()}
+        A guest tells of the user that it was merged into. Of an attribute that several ids have, the
+        user's own counts, then that of the newest guest.
+
+        Raises:
+            NotFoundError: The id was never put or seen, or was erased.
+        """
+        moment = self._world.now
+        if moment.users.code(user) < 0:
+            raise NotFoundError(
+                f"users: no user {user!r} was ever put or seen; put it with PUT /v1/users/ID, or post events"
+            )
+        group, times = moment.group(user), moment.past(user).rows["time"]
+        attributes: dict[str, Any] = {}
+        for each in reversed(group):
+            attributes |= _folded(put for _, put in self._log.user_puts(each))
         return {
-            "id": item_id,
-            "kind": catalogue.kind_names[int(catalogue.kinds[code])],
-            "title": _title(catalogue, code) or item_id,
-            "attributes": {name: value for name, value in values.items() if value is not None},
-            "put_at": int(catalogue.put_at[code]),
-            "active": bool(catalogue.active[code]),
+            "id": user,
+            "answers_as": group[0],
+            "guests": group[1:],
+            "attributes": attributes,
+            "events": len(times),
+            "first": int(times[0]) if len(times) else None,
+            "last": int(times[-1]) if len(times) else None,
         }
 
+    def users(self, after: int, n: int) -> tuple[list[str], int | None]:
+        """Up to `n` user ids with codes above `after`, and the code to go on after; None at the end."""
+        ids = self._world.users.ids
+        found: list[str] = []
+        for code in range(after + 1, len(ids)):
+            if len(found) == n:
+                return found, code - 1
+            if not _erased(ids[code]):
+                found.append(ids[code])
+        return found, None
+
+    def sample(self, n: int) -> list[str]:
+        """`n` user ids spread evenly over the codes; erased users are passed over."""
+        ids = self._world.users.ids
+        places = np.unique(np.linspace(0, len(ids) - 1, n).astype(int)).tolist() if ids else []
+        return [ids[place] for place in places if not _erased(ids[place])]
+
     def _titles(self, moment: Moment) -> list[str]:
-        """(I,) what a search looks through."""
+        """(I,) what a search looks through; kept for the newest catalogue."""
         catalogue = moment.catalogue
         if self._folded[0] is not catalogue:
             names = moment.codes.ids_of(np.arange(catalogue.size))
             titles = [(_title(catalogue, code) or name).casefold() for code, name in enumerate(names)]
             self._folded = (catalogue, titles)
         return self._folded[1]
+
+
+def _folded(puts: Iterable[UserPut]) -> dict[str, Any]:
+    """What the puts of one id say in the end."""
+    attributes: dict[str, Any] = {}
+    for put in puts:
+        attributes = {**(attributes if put.patch else {}), **put.attributes}
+    return {name: value for name, value in attributes.items() if value is not None}
+
+
+def _erased(name: str) -> bool:
+    return name.startswith("\x00")
+
+
+def _item(moment: Moment, code: int) -> dict[str, Any]:
+    catalogue, item_id = moment.catalogue, moment.codes.id(code)
+    values = {name: cell(column, code) for name, column in catalogue.columns.items()}
+    return {
+        "id": item_id,
+        "kind": catalogue.kind_names[int(catalogue.kinds[code])],
+        "title": _title(catalogue, code) or item_id,
+        "attributes": {name: value for name, value in values.items() if value is not None},
+        "put_at": int(catalogue.put_at[code]),
+        "active": bool(catalogue.active[code]),
+    }
 
 
 def cell(column: Column, code: int) -> Any:

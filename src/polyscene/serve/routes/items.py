@@ -24,13 +24,15 @@ async def find_items(request: Request) -> Response:
         return json_reply(await here.readers.run(_named, here.engine, params.id))
     if params.query is None:
         raise RequestError(422, "query: give words of a title as 'query', or ids as 'id'")
-    return json_reply(Items(items=await here.readers.run(here.engine.items_search, params.query, params.n)))
+    return json_reply(
+        Items(items=await here.readers.run(here.engine.lookup.search, params.query, params.n))
+    )
 
 
 async def get_item(request: Request) -> Response:
     """One item."""
     here = house(request)
-    return json_reply(await here.readers.run(here.engine.item, path_id(request)))
+    return json_reply(await here.readers.run(here.engine.lookup.item, path_id(request)))
 
 
 async def put_item(request: Request) -> Response:
@@ -55,7 +57,7 @@ def _named(engine: Engine, ids: list[str]) -> Items:
     found, missing = [], []
     for item in dict.fromkeys(ids):
         try:
-            found.append(engine.item(item))
+            found.append(engine.lookup.item(item))
         except NotFoundError:
             missing.append(item)
     return Items(items=found, missing=missing)

@@ -14,7 +14,7 @@ async def sample_users(request: Request) -> Response:
     """Some users to look at."""
     params = read_params(request, Count)
     here = house(request)
-    return json_reply(Users(users=await here.readers.run(here.engine.users_sample, params.n)))
+    return json_reply(Users(users=await here.readers.run(here.engine.lookup.sample, params.n)))
 
 
 async def user_history(request: Request) -> Response:
@@ -22,7 +22,7 @@ async def user_history(request: Request) -> Response:
     user, params = path_id(request), read_params(request, Count)
     here = house(request)
     return json_reply(
-        History(user=user, events=await here.readers.run(here.engine.user_history, user, params.n))
+        History(user=user, events=await here.readers.run(here.engine.lookup.history, user, params.n))
     )
 
 
