@@ -3,12 +3,13 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from polyscene.core.arrays import Array, RaggedTable
+from polyscene.core.arrays import Array, RaggedTable, offsets_of
 from polyscene.core.errors import BundleError, InputError
 
 FORMAT = 1
@@ -31,6 +32,59 @@ class Header(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     columns: dict[str, ColumnHeader]
 
 
+class SequenceWriter:
+    """Writes a table list by list into a folder that must not be used before `finish`."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._lengths: list[Array] = []
+        self._columns: dict[str, _ColumnFile] = {}
+
+    def append(self, lengths: Array, columns: Mapping[str, Array]) -> None:
+        """Adds lists of the given lengths and the rows in them.
+
+        Raises:
+            InputError: A column name can't be a file name, or a column is no plain number type.
+        """
+        self._lengths.append(np.asarray(lengths, np.int64))
+        for name, values in columns.items():
+            if name not in self._columns:
+                _check(name, values)
+                self._columns[name] = _ColumnFile(self._folder / f"{name}.bin", values.dtype)
+            self._columns[name].write(values)
+
+    def finish(self) -> Header:
+        """Writes the header; all is on disk then."""
+        offsets = offsets_of(np.concatenate([np.zeros(0, np.int64), *self._lengths]))
+        file = _ColumnFile(self._folder / "offsets.bin", offsets.dtype)
+        file.write(offsets)
+        columns = {name: column.close() for name, column in self._columns.items()}
+        header = Header(format=FORMAT, offsets=file.close(), columns=columns)
+        (self._folder / HEADER).write_bytes(msgspec.json.format(msgspec.json.encode(header), indent=2))
+        return header
+
+
+class _ColumnFile:
+    def __init__(self, path: Path, dtype: np.dtype[np.generic]) -> None:
+        self._dtype = dtype.newbyteorder("<")
+        self._file = path.open("wb")
+        self._sha = hashlib.sha256()
+        self._length = 0
+
+    def write(self, values: Array) -> None:
+        little = np.ascontiguousarray(values, self._dtype)
+        self._file.write(little.data)
+        self._sha.update(little.data)
+        self._length += len(little)
+
+    def close(self) -> ColumnHeader:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        return ColumnHeader(dtype=self._dtype.str, length=self._length, sha256=self._sha.hexdigest())
+
+
 def save_sequences(folder: Path, table: RaggedTable) -> None:
     """Writes `table` to `folder`, replaced as a whole; readers of the old one keep what they mapped.
 
@@ -41,10 +95,9 @@ def save_sequences(folder: Path, table: RaggedTable) -> None:
         _check(name, values)
     beside = folder.with_name(folder.name + ".new")
     shutil.rmtree(beside, ignore_errors=True)
-    beside.mkdir(parents=True)
-    columns = {name: _write(beside, name, values) for name, values in table.columns.items()}
-    header = Header(format=FORMAT, offsets=_write(beside, "offsets", table.offsets), columns=columns)
-    (beside / HEADER).write_bytes(msgspec.json.format(msgspec.json.encode(header), indent=2))
+    writer = SequenceWriter(beside)
+    writer.append(table.lengths, table.columns)
+    writer.finish()
     _swap(beside, folder)
 
 
@@ -82,16 +135,6 @@ def _check(name: str, values: Array) -> None:
         raise InputError(f"sequences: {name!r} can't name a column; use letters, digits and underscores")
     if values.dtype.kind not in "biuf":
         raise InputError(f"sequences: column {name!r} is {values.dtype}, expected numbers")
-
-
-def _write(folder: Path, name: str, values: Array) -> ColumnHeader:
-    little = np.ascontiguousarray(values, values.dtype.newbyteorder("<"))
-    with (folder / f"{name}.bin").open("wb") as file:
-        file.write(little.data)
-        os.fsync(file.fileno())
-    return ColumnHeader(
-        dtype=little.dtype.str, length=len(little), sha256=hashlib.sha256(little.data).hexdigest()
-    )
 
 
 def _swap(beside: Path, folder: Path) -> None:
