@@ -403,6 +403,32 @@ def test_an_exposure_can_be_read_at_once_and_the_first_stays(log):
     assert log.exposure("r") == first
 
 
+def test_the_newest_events_come_backwards_page_by_page_and_by_user_or_item(log):
+    log.append([event(1), event(2, "v"), ItemPut(id="i", time=1), event(3, "v", "j", time=5), event(4)])
+    events = [pair for pair in log.read() if isinstance(pair[1], Event)][::-1]
+    assert log.newest_events() == events
+    assert log.newest_events(2) == events[:2]
+    assert log.newest_events(2, before=events[1][0]) == events[2:]
+    assert log.newest_events(user="v") == events[1:3]
+    assert log.newest_events(user="v", item="i") == events[2:3]
+    assert log.newest_events(item="i", before=2) == events[3:]
+    assert log.newest_events(user="nobody") == log.newest_events(item="nothing") == []
+
+
+def test_a_submitted_batch_is_acknowledged_through_its_future(log):
+    once = Once("k", b"d" * 16)
+    first = log.submit([event(1)], once=once).result(10)
+    assert (first.accepted, log.position) == (1, 1)
+    assert log.submit([event(1)], once=once).result(10) == replace(first, repeated=True)
+    other = log.submit([event(2)], once=Once("k", b"e" * 16))
+    assert log.submit([event(3)]).result(10).accepted == 1
+    with pytest.raises(ConflictError):
+        other.result(10)
+    assert [each.id for _, each in log.read()] == ["e1", "e3"]
+    with pytest.raises(InputError):
+        log.submit([event(4, "")])
+
+
 def test_exposures_come_newest_first_and_by_user(log):
     for number, user in enumerate(["u", "v", None, "u"]):
         log.append_exposure(exposure(f"r{number}", user, time=number // 2))

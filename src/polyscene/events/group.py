@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from threading import Lock, Thread
 from typing import Any, Protocol
 
-from polyscene.core.errors import StoreError
+from polyscene.core.errors import PolysceneError, StoreError
 
 Work = Callable[[Any], Any]
 """What a caller wants done, given the connection that the transaction runs on."""
@@ -64,7 +64,8 @@ class GroupCommit:
     def submit(self, work: Work, *, urgent: bool = True) -> "Future[Any]":
         """Queues a job; `urgent` False lets it wait up to `LINGER_S` for company.
 
-        The future holds what `work` gave, or a StoreError when it was not kept.
+        The future holds what `work` gave (or raises it, if it is an error of ours: one job's fault is no
+        reason to undo the others), or a StoreError when it was not kept.
 
         Raises:
             StoreError: The log is closed.
@@ -124,7 +125,10 @@ class GroupCommit:
             self._refuse(jobs, self._transactions.roll_back(problem))
         else:
             for job, result in zip(jobs, results, strict=True):
-                job.future.set_result(result)
+                if isinstance(result, PolysceneError):
+                    job.future.set_exception(result)
+                else:
+                    job.future.set_result(result)
         finally:
             # only after a fault of the program itself: nobody may wait for ever
             self._refuse([job for job in jobs if not job.future.done()], self._stopped("the writer failed"))

@@ -1,6 +1,7 @@
 """The contract of an event log, and the small records it answers with."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -178,6 +179,12 @@ class LogReader(Protocol):
         """The last `n` records, newest first."""
         ...
 
+    def newest_events(
+        self, n: int = 50, *, before: int | None = None, user: str | None = None, item: str | None = None
+    ) -> list[tuple[int, Event]]:
+        """The last `n` events with a position below `before`, newest first; of one user, of one item."""
+        ...
+
     def user_tail(self, user: str, n: int, until: int | None = None) -> list[tuple[int, Event]]:
         """A user's last `n` events by time then position, oldest first; only positions up to `until`."""
         ...
@@ -226,6 +233,17 @@ class EventLog(LogReader, Protocol):
             InputError: A record or the key is malformed; the text names its index and field.
             ConflictError: The key is known with another digest; nothing was kept.
             StoreError: Nothing was kept: the disk or the database refused.
+        """
+        ...
+
+    def submit(self, records: Sequence[Posted], *, once: Once | None = None) -> "Future[Receipt]":
+        """As `append`, without waiting: the future holds its receipt, or what it would raise.
+
+        What is done when the future is done runs on the writer's thread: it holds up the next commit.
+
+        Raises:
+            InputError: As `append`.
+            StoreError: The log is closed.
         """
         ...
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from typing import TypeVar
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from polyscene.core.arrays import Codes
 from polyscene.core.clock import DAY_MS, Clock, SystemClock
+from polyscene.core.errors import ConflictError
 from polyscene.events.check import check_bulk, check_exposure, check_once, check_records, other_digest
 from polyscene.events.event import (
     EdgePut,
@@ -106,6 +108,15 @@ class MemoryLog:
             case Merge():
                 _name(self._users, record.source)
                 _name(self._users, record.target)
+
+    def submit(self, records: Sequence[Posted], *, once: Once | None = None) -> "Future[Receipt]":
+        """As `append`; nothing is left to wait for."""
+        future: Future[Receipt] = Future()
+        try:
+            future.set_result(self.append(records, once=once))
+        except ConflictError as problem:
+            future.set_exception(problem)
+        return future
 
     def append_columns(self, bulk: Bulk) -> Receipt:
         """Keeps many interactions, one by one."""
@@ -219,6 +230,18 @@ class MemoryLog:
     def newest(self, n: int = 50) -> list[tuple[int, Record]]:
         """The last `n` records, newest first."""
         return self._records[::-1][:n]
+
+    def newest_events(
+        self, n: int = 50, *, before: int | None = None, user: str | None = None, item: str | None = None
+    ) -> list[tuple[int, Event]]:
+        """The last `n` events with a position below `before`, newest first."""
+        last = self._position if before is None else before - 1
+        found = [
+            (at, event)
+            for at, event in self._all(Event, last)
+            if user in (None, event.user) and item in (None, event.item)
+        ]
+        return found[::-1][:n]
 
     def user_tail(self, user: str, n: int, until: int | None = None) -> list[tuple[int, Event]]:
         """A user's last `n` events by time then position, oldest first."""

@@ -34,6 +34,7 @@ from polyscene.events.store import check_format, connect, guard, last_position
 
 _EVENTS = f"SELECT {EVENT_COLUMNS} FROM events "  # noqa: S608 (a constant)
 _USER = "(SELECT code FROM names WHERE family = 0 AND name = ?)"
+_ITEM = "(SELECT code FROM names WHERE family = 1 AND name = ?)"
 _TAIL = f"{_EVENTS} WHERE user = {_USER} AND position <= ? ORDER BY time DESC, position DESC LIMIT ?"
 _PUTS = "SELECT position, type, payload FROM puts"
 _PUTS_OF_TYPE = f"{_PUTS} WHERE type = ? AND position <= ? ORDER BY position"
@@ -146,6 +147,18 @@ class SqliteReader:
             puts = connection.execute(f"{_PUTS} {last}", (n,))
             rows = islice(merge(events, puts, key=itemgetter(0), reverse=True), n)
             return [(row[0], self._record(row, connection)) for row in rows]
+
+    def newest_events(
+        self, n: int = 50, *, before: int | None = None, user: str | None = None, item: str | None = None
+    ) -> list[tuple[int, Event]]:
+        """The last `n` events with a position below `before`, newest first; of one user, of one item."""
+        which = ((f"user = {_USER}", user), (f"item = {_ITEM}", item), ("position < ?", before))
+        asked = [(rule, fact) for rule, fact in which if fact is not None]
+        where = f"WHERE {' AND '.join(rule for rule, _ in asked)}" if asked else ""
+        query = f"{_EVENTS} {where} ORDER BY position DESC LIMIT ?"
+        with self._reading("newest_events") as connection, _snapshot(connection):
+            rows = connection.execute(query, (*(fact for _, fact in asked), n))
+            return [(row[0], event_of(row, self._names, connection)) for row in rows]
 
     def _record(self, row: Row, connection: sqlite3.Connection) -> Record:
         return put_of(row) if len(row) == 3 else event_of(row, self._names, connection)

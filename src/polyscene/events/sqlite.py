@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from polyscene.core.clock import Clock, SystemClock
-from polyscene.core.errors import ConflictError, StoreError
+from polyscene.core.errors import StoreError
 from polyscene.events import store, writing
 from polyscene.events.check import check_bulk, check_exposure, check_once, check_records
 from polyscene.events.erasing import erase_user
@@ -29,7 +29,7 @@ T = TypeVar("T")
 class _Transactions:
     """The writer's connection, and the codes it gives out."""
 
-    faults = (sqlite3.Error,)
+    faults: tuple[type[Exception], ...] = (sqlite3.Error,)
 
     def __init__(self, connection: sqlite3.Connection, book: CodeBook, name: str) -> None:
         self._connection, self._book, self._name = connection, book, name
@@ -92,14 +92,17 @@ class SqliteLog(SqliteReader):
 
     def append(self, records: Sequence[Posted], *, once: Once | None = None) -> Receipt:
         """Keeps all records, or none; returns when they are safe on disk."""
+        return self.submit(records, once=once).result()
+
+    def submit(self, records: Sequence[Posted], *, once: Once | None = None) -> "Future[Receipt]":
+        """As `append`, without waiting."""
         check_records(records)
+        kept = tuple(records)
         if once is None:
-            return self._wait(writing.append, tuple(records))
+            return self._group.submit(lambda connection: writing.append(connection, self._book, kept))
         check_once(once)
-        receipt = self._wait(append_once, tuple(records), once, self._clock.now())
-        if isinstance(receipt, ConflictError):
-            raise receipt
-        return receipt
+        now = self._clock.now()
+        return self._group.submit(lambda connection: append_once(connection, self._book, kept, once, now))
 
     def append_columns(self, bulk: Bulk) -> Receipt:
         """Keeps many interactions at once, `BULK_ROWS` a transaction."""
