@@ -20,6 +20,9 @@ demo: budget data port quiet serve workspace
 doctor: json workspace
 evaluate: baselines data fit-on html json map model on protocol quiet scenario seed set
 ingest: json map quiet source workspace
+keys add: expires name rate role workspace
+keys list: json workspace
+keys revoke: name workspace
 models: json
 recommend: anchor filter history json k scenario user workspace
 scenarios: json workspace

@@ -54,19 +54,19 @@ def new_folder(parent: Path) -> Iterator[Path]:
             shutil.rmtree(folder)
 
 
-def write_synced(path: Path, content: bytes) -> None:
-    """Writes a new file; returns when it is on disk."""
-    with path.open("xb") as file:
+def write_synced(path: Path, content: bytes, mode: int = 0o666) -> None:
+    """Writes a new file with these rights (less the umask); returns when it is on disk."""
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
 
 
-def replace_synced(path: Path, content: bytes) -> None:
+def replace_synced(path: Path, content: bytes, mode: int = 0o666) -> None:
     """Writes a file in one step: readers see the old content or the new, also after a crash."""
     beside = path.with_name(f"{TEMPORARY}{uuid4().hex}")
     try:
-        write_synced(beside, content)
+        write_synced(beside, content, mode)
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)

@@ -21,12 +21,21 @@ FILE = "polyscene.toml"
 
 
 class ServeSettings(Config, frozen=True, kw_only=True, tag="serve"):
-    """How the service listens and how much work it takes on at once."""
+    """How the service listens and how much work it takes on at once.
+
+    `hosts`: names by which clients reach it, beside those of this machine. `rate`: requests a second of a
+    key that has no limit of its own; `anonymous_rate`: of all who come without a key to a service that has
+    none; 0 is no limit.
+    """
 
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
+    hosts: tuple[str, ...] = ()
     workers: Positive = 2
-    backlog: Positive = 64
+    backlog: Positive = 16
+    rate: Annotated[float, msgspec.Meta(ge=0)] = 0
+    anonymous_rate: Annotated[float, msgspec.Meta(ge=0)] = 0
+    drain_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 2
 
 
 class TrainSettings(Config, frozen=True, kw_only=True, tag="train"):

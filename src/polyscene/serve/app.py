@@ -2,6 +2,8 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
+from threading import Event
 from time import monotonic
 
 from starlette.applications import Starlette
@@ -12,11 +14,14 @@ from polyscene.core.clock import Clock, SystemClock
 from polyscene.core.errors import PolysceneError
 from polyscene.jobs.engine import Engine
 from polyscene.observe.rates import Rates
+from polyscene.serve.access import Access
 from polyscene.serve.desk import Desk
 from polyscene.serve.gate import Gate
 from polyscene.serve.house import House
+from polyscene.serve.keyring import KeyRing
 from polyscene.serve.operations import Operation, group_of, routes_of
 from polyscene.serve.problems import RequestError, on_fault, on_http, on_polyscene, on_request_error
+from polyscene.serve.readiness import Readiness
 from polyscene.serve.routes import (
     bundles,
     document,
@@ -29,6 +34,7 @@ from polyscene.serve.routes import (
     recommend,
     requests,
     scenarios,
+    session,
     users,
 )
 from polyscene.serve.settings import Settings
@@ -42,15 +48,22 @@ OPERATIONS: tuple[Operation, ...] = (
     *users.OPERATIONS,
     *scenarios.OPERATIONS,
     *bundles.OPERATIONS,
+    *session.OPERATIONS,
     *health.OPERATIONS,
     *metrics.OPERATIONS,
 )
 """The whole API; routes, OpenAPI document and their tests are made from it."""
 
 
-def create_app(engine: Engine, settings: Settings | None = None, clock: Clock | None = None) -> Starlette:
-    """An ASGI app over `engine`, which it closes at its shutdown, after the last reply."""
-    settings, clock = settings or Settings(), clock or SystemClock()
+def create_app(
+    engine: Engine, settings: Settings | None = None, clock: Clock | None = None, keys: Path | None = None
+) -> Starlette:
+    """An ASGI app over `engine`, which it closes at its shutdown, after the last reply.
+
+    `keys` is the file of those who may call it; without that file everybody who reaches the app may.
+    """
+    settings, clock, draining = settings or Settings(), clock or SystemClock(), Event()
+    access = Access(KeyRing(keys), settings, clock)
     here = House(
         engine=engine,
         clock=clock,
@@ -59,6 +72,9 @@ def create_app(engine: Engine, settings: Settings | None = None, clock: Clock | 
         writers=Desk("writers", settings.writers, settings.waiting),
         watch=Desk("watch", 1, settings.waiting),
         rates=Rates(clock),
+        access=access,
+        readiness=Readiness(engine.status, draining),
+        draining=draining,
         started=monotonic(),
     )
 
@@ -72,11 +88,13 @@ def create_app(engine: Engine, settings: Settings | None = None, clock: Clock | 
         here.readers.close()
         here.writers.close()
         here.watch.close()
+        here.readiness.close()
         engine.close()
 
+    operations = (*OPERATIONS, document.operation(OPERATIONS))
     app = Starlette(
-        routes=[*routes_of((*OPERATIONS, document.operation(OPERATIONS))), *page.page_routes()],
-        middleware=[Middleware(Gate, settings=settings, count=count)],
+        routes=[*routes_of(operations), *page.page_routes()],
+        middleware=[Middleware(Gate, settings=settings, access=access, operations=operations, count=count)],
         exception_handlers={
             RequestError: on_request_error,
             HTTPException: on_http,
@@ -85,5 +103,6 @@ def create_app(engine: Engine, settings: Settings | None = None, clock: Clock | 
         },
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # one address a resource
     app.state.house = here
     return app

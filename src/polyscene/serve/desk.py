@@ -5,25 +5,37 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
+from time import monotonic
 from typing import ParamSpec, TypeVar
+
+import structlog
 
 from polyscene.core.errors import BusyError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+PATIENCE_S = 0.5
+"""How long there may be a queue before it is taken for an overload and not for a burst."""
+_log = structlog.get_logger(__name__)
 
 
 class Desk:
-    """Runs blocking calls on `threads` threads and refuses a call when `waiting` are already in.
+    """Runs blocking calls on `threads` threads and refuses a call when too many are already in.
 
-    A refused call costs nothing, so an overloaded server answers at once instead of ever later. A call
-    whose client went away still counts until it ends, because it still holds its thread.
+    A burst may fill the house up to `limit`. A queue that did not run empty for `PATIENCE_S` is no burst:
+    to let it stand would make everybody wait and serve nobody more, so from then on only one call per
+    thread may wait, until the queue is gone. A refused call costs nothing, so an overloaded server says no
+    at once and answers the others nearly as fast as ever. A call whose client went away still counts until
+    it ends, because it still holds its thread.
     """
 
-    def __init__(self, name: str, threads: int, waiting: int) -> None:
+    def __init__(self, name: str, threads: int, limit: int) -> None:
         self.name = name
-        self.limit = waiting
+        self.limit = limit
+        self._threads = threads
         self._inside = 0
+        self._refused = 0
+        self._calm = self._told = monotonic()
         self._door = threading.Lock()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"polyscene-{name}")
 
@@ -32,6 +44,26 @@ class Desk:
         """Calls that run or wait."""
         return self._inside
 
+    @property
+    def full(self) -> bool:
+        """Whether a call that came now would be refused."""
+        if self._inside <= self._threads:
+            return self._inside >= self.limit
+        standing = monotonic() - self._calm > PATIENCE_S
+        return self._inside >= (min(self.limit, 2 * self._threads) if standing else self.limit)
+
+    def refuse(self) -> None:
+        """Turns a call away before it costs anything.
+
+        Raises:
+            BusyError: Always; the overload is logged, once a second and not for every call.
+        """
+        self._refused += 1
+        if monotonic() - self._told >= 1.0:
+            _log.warning("overload", desk=self.name, refused=self._refused, inside=self._inside)
+            self._told, self._refused = monotonic(), 0
+        raise BusyError(f"{self.name}: too many requests are waiting; try again in a second")
+
     async def run(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """What `work` gives.
 
@@ -39,9 +71,13 @@ class Desk:
             BusyError: Too many calls are waiting; try again a little later.
         """
         with self._door:
-            if self._inside >= self.limit:
-                raise BusyError(f"{self.name}: too many requests are waiting; try again in a second")
-            self._inside += 1
+            full = self.full
+            if not full:
+                self._inside += 1
+                if self._inside <= self._threads:
+                    self._calm = monotonic()
+        if full:
+            self.refuse()
         context = copy_context()
         job = self._pool.submit(lambda: context.run(work, *args, **kwargs))
         job.add_done_callback(self._leave)
@@ -50,6 +86,8 @@ class Desk:
     def _leave(self, job: "Future[T]") -> None:
         with self._door:
             self._inside -= 1
+            if self._inside <= self._threads:
+                self._calm = monotonic()
 
     def close(self) -> None:
         """Waits for the calls that are in."""

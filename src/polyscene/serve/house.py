@@ -1,13 +1,16 @@
 """What every route reaches: the engine, the limits, and the desks that keep work off the event loop."""
 
 from dataclasses import dataclass
+from threading import Event
 
 from starlette.requests import Request
 
 from polyscene.core.clock import Clock
 from polyscene.jobs.engine import Engine
 from polyscene.observe.rates import Rates
+from polyscene.serve.access import Access
 from polyscene.serve.desk import Desk
+from polyscene.serve.readiness import Readiness
 from polyscene.serve.settings import Settings
 
 
@@ -17,7 +20,7 @@ class House:
 
     `readers` score and look up; `writers` wait for the disk. They are apart, so that a slow disk does
     not hold up recommendations. `watch` answers whoever looks after the service, also when readers are
-    full. `started` on the monotonic clock.
+    full. `started` on the monotonic clock. `draining` is set once the service was told to end.
     """
 
     engine: Engine
@@ -27,6 +30,9 @@ class House:
     writers: Desk
     watch: Desk
     rates: Rates
+    access: Access
+    readiness: Readiness
+    draining: Event
     started: float
 
 

@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from polyscene.serve.admission import admit
+
 PATTERN = "polyscene.pattern"
 """Where a request's scope tells the path pattern, for counters and logs, which must not grow with ids."""
 Handler = Callable[[Request], Awaitable[Response]]
@@ -53,15 +55,17 @@ def group_of(path: str) -> str:
 
 def routes_of(operations: Iterable[Operation]) -> list[Route]:
     """One route per path, in the order of the operations: of two that match, the earlier one answers."""
-    by_path: dict[str, dict[str, Handler]] = {}
+    by_path: dict[str, dict[str, Operation]] = {}
     for operation in operations:
-        by_path.setdefault(operation.path, {})[operation.method] = operation.handler
-    return [_route(path, handlers) for path, handlers in by_path.items()]
+        by_path.setdefault(operation.path, {})[operation.method] = operation
+    return [_route(path, by_method) for path, by_method in by_path.items()]
 
 
-def _route(path: str, handlers: dict[str, Handler]) -> Route:
+def _route(path: str, by_method: dict[str, Operation]) -> Route:
     async def endpoint(request: Request) -> Response:
         request.scope[PATTERN] = path
-        return await handlers["GET" if request.method == "HEAD" else request.method](request)
+        operation = by_method["GET" if request.method == "HEAD" else request.method]
+        admit(request, operation.role, has_body=operation.body is not None)
+        return await operation.handler(request)
 
-    return Route(path, endpoint, methods=list(handlers))
+    return Route(path, endpoint, methods=list(by_method))

@@ -28,10 +28,11 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class RequestError(PolysceneError):
     """A request that is refused before it reaches the engine, with its HTTP status."""
 
-    def __init__(self, status: int, detail: str) -> None:
+    def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.headers = headers
 
 
 def problem(request: Request, status: int, detail: str, headers: dict[str, str] | None = None) -> Response:
@@ -48,7 +49,7 @@ def problem(request: Request, status: int, detail: str, headers: dict[str, str] 
 async def on_request_error(request: Request, error: Exception) -> Response:
     """A refusal with the status it carries."""
     assert isinstance(error, RequestError)
-    return problem(request, error.status, error.detail)
+    return problem(request, error.status, error.detail, error.headers)
 
 
 async def on_http(request: Request, error: Exception) -> Response:

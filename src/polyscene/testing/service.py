@@ -10,6 +10,7 @@ from threading import Thread
 from polyscene.core.clock import DAY_MS
 from polyscene.core.contracts import silent
 from polyscene.events.event import Attributes, Event, ItemPut
+from polyscene.jobs import keys
 from polyscene.jobs.engine import Engine
 from polyscene.jobs.train import TrainRequest, train
 from polyscene.jobs.workspace import Workspace
@@ -74,7 +75,8 @@ def live(root: Path, settings: Settings | None = None) -> Iterator[str]:
     """The URL of a server over the workspace at `root`, on a free loopback port, while it is open."""
     settings, ready = settings or Settings(), Signal()
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        server = Server(create_app(Engine.open(root), settings), settings, ready.set)
+        app = create_app(Engine.open(root), settings, keys=root / keys.FILE)
+        server = Server(app, settings, ready.set)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         ready.wait(30)

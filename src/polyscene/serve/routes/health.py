@@ -18,8 +18,7 @@ async def healthz(request: Request) -> Response:
 
 async def readyz(request: Request) -> Response:
     """Whether requests can be answered now; send no traffic while it is 503."""
-    here = house(request)
-    status = await here.readers.run(here.engine.status)
+    status = await house(request).readiness.status()
     return json_reply(status, 200 if status["ready"] else 503)
 
 
