@@ -2,10 +2,13 @@
 
 import * as api from "./api.js";
 import { byId, el, glide, later, tell } from "./dom.js";
+import { facts } from "./facts.js";
+import { dress } from "./look.js";
+import { say, teach } from "./say.js";
 import { Search } from "./search.js";
-import { Shelf, facts } from "./shelf.js";
+import { Shelf } from "./shelf.js";
 import { openTrace } from "./trace.js";
-import { say, speak, spoken } from "./words.js";
+import { WORDS } from "./words.js";
 
 const HISTORY = 30;
 const RETRY_MS = 3000;
@@ -117,27 +120,6 @@ async function guarded(work) {
   }
 }
 
-function language(code) {
-  speak(code);
-  localStorage.setItem("language", code);
-  byId("language").textContent = code === "zh" ? "English" : "中文";
-  byId("language").lang = code === "zh" ? "en" : "zh";
-  page.shelves.forEach((shelf) => shelf.rename());
-}
-
-function theme(name) {
-  if (name) document.documentElement.dataset.theme = name;
-  else delete document.documentElement.dataset.theme;
-}
-
-function otherTheme() {
-  const dark = document.documentElement.dataset.theme
-    ? document.documentElement.dataset.theme === "dark"
-    : matchMedia("(prefers-color-scheme: dark)").matches;
-  localStorage.setItem("theme", dark ? "light" : "dark");
-  theme(localStorage.getItem("theme"));
-}
-
 /** Arrow keys walk the titles: left and right within a shelf, up and down between shelves. */
 function walk(event) {
   const typing = event.target.closest("input");
@@ -158,11 +140,6 @@ function walk(event) {
 }
 
 function listen() {
-  byId("language").addEventListener("click", async () => {
-    language(spoken() === "zh" ? "en" : "zh");
-    await become(page.user);
-  });
-  byId("theme").addEventListener("click", otherTheme);
   byId("fresh").addEventListener("click", () => become(newcomer()));
   byId("person").addEventListener("submit", (event) => {
     event.preventDefault();
@@ -176,8 +153,11 @@ function listen() {
 }
 
 async function start() {
-  theme(localStorage.getItem("theme"));
-  language(localStorage.getItem("language") ?? (navigator.language.startsWith("zh") ? "zh" : "en"));
+  teach(WORDS);
+  dress(() => {
+    page.shelves.forEach((shelf) => shelf.rename());
+    become(page.user);
+  });
   listen();
   await guarded(async () => {
     const scenarios = (await api.scenarios()).filter((scenario) => scenario.bundle);

@@ -2,14 +2,16 @@
 
 import * as api from "./api.js";
 import { byId, el, later } from "./dom.js";
-import { facts } from "./shelf.js";
-import { say } from "./words.js";
+import { facts } from "./facts.js";
+import { say } from "./say.js";
 
 const SHOWN = 8;
 
 export class Search {
-  constructor(pick) {
+  /** `pick` is called with the item chosen; `before(words)` gives entries that stand above the items. */
+  constructor(pick, before = () => []) {
     this.pick = pick;
+    this.before = before;
     this.input = byId("words");
     this.list = byId("found");
     this.active = -1;
@@ -26,7 +28,7 @@ export class Search {
     if (!query) return this.close();
     const asked = (this.asked = new AbortController());
     try {
-      this.show(await api.search(query, SHOWN, asked.signal));
+      this.show([...this.before(query), ...(await api.search(query, SHOWN, asked.signal))]);
     } catch (error) {
       if (error.name !== "AbortError") this.note(error.message || say("gone"));
     }

@@ -1,22 +1,8 @@
 // One shelf: the slate of one scenario, redrawn in place so that titles can be seen to move.
 
 import { el, fill, glide, tell } from "./dom.js";
-import { has, percent, say } from "./words.js";
-
-/** What the page shows of an item, whatever its data set calls the columns. */
-export function facts(item) {
-  const known = { ...item, ...item.attributes };
-  const lists = Object.values(known).filter(Array.isArray);
-  return {
-    title: String(known.title ?? known.name ?? item.id),
-    year: known.year ?? known.release_year ?? "",
-    tags: (lists[0] ?? []).map(String),
-  };
-}
-
-/** The scenario's name as people say it. */
-export const sceneName = (name) =>
-  has(`scene:${name}`) ? say(`scene:${name}`) : name.replace(/[_-]+/g, " ").replace(/^./, (first) => first.toUpperCase());
+import { facts, sceneName } from "./facts.js";
+import { percent, say } from "./say.js";
 
 /** The same hue for the same first tag, so that kinds of titles can be told apart at a glance. */
 function hue(text) {

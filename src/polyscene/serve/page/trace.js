@@ -2,8 +2,8 @@
 
 import * as api from "./api.js";
 import { byId, el, fill } from "./dom.js";
-import { facts, sceneName } from "./shelf.js";
-import { number, say } from "./words.js";
+import { facts, sceneName } from "./facts.js";
+import { number, say } from "./say.js";
 
 const FIRST = 60;
 

@@ -1,6 +1,6 @@
-// The page's two languages. `say(key, values)` fills {holes}; a missing key shows itself.
+// The words of the page at `/`, and of the trace, in two languages.
 
-const WORDS = {
+export const WORDS = {
   en: {
     skip: "Skip to the titles",
     tag: "Every scene of a product, from one history.",
@@ -70,6 +70,7 @@ const WORDS = {
     bundle: "Bundle",
     more: "{n} more candidates",
     foot: "Every answer is logged with its probability and can be replayed. Nothing on this page comes from another server.",
+    console: "Console",
     metrics: "Counters",
     ready: "Readiness",
   },
@@ -142,28 +143,8 @@ const WORDS = {
     bundle: "模型包",
     more: "还有 {n} 个候选",
     foot: "每个结果连同概率都有记录，可以重放。本页不从其他服务器加载任何内容。",
+    console: "控制台",
     metrics: "计数器",
     ready: "就绪状态",
   },
 };
-
-let language = "en";
-
-/** Chooses a language and puts its words on everything marked with `data-word` or `data-label`. */
-export function speak(code) {
-  language = code in WORDS ? code : "en";
-  document.documentElement.lang = language;
-  for (const node of document.querySelectorAll("[data-word]")) node.textContent = say(node.dataset.word);
-  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", say(node.dataset.label));
-}
-
-export const spoken = () => language;
-
-export function say(key, values = {}) {
-  const text = WORDS[language][key] ?? WORDS.en[key] ?? key;
-  return text.replace(/\{(\w+)\}/g, (hole, name) => values[name] ?? hole);
-}
-
-export const has = (key) => key in WORDS.en;
-export const percent = (share) => new Intl.NumberFormat(language, { style: "percent", maximumFractionDigits: 2 }).format(share);
-export const number = (value, digits = 3) => new Intl.NumberFormat(language, { maximumFractionDigits: digits }).format(value);
