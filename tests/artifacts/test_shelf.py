@@ -1,5 +1,6 @@
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from polyscene.artifacts.bundle import Facts
 from polyscene.artifacts.shelf import STALE_S, Shelf
 from polyscene.core.clock import FixedClock
 from polyscene.core.contracts import State
-from polyscene.core.errors import BundleError, InputError, NotFoundError
+from polyscene.core.errors import BundleError, ConflictError, InputError, NotFoundError
 
 START = 1_700_000_000_000
 
@@ -157,3 +158,39 @@ def test_a_damaged_pointer_is_named(shelf):
     (shelf.root / "home" / "current").write_text("{")
     with pytest.raises(BundleError, match=r"home/current: not readable .*promote a bundle again"):
         shelf.current("home")
+
+
+def test_promoting_and_rolling_back_compare_before_they_set(shelf):
+    first, second = add(shelf, 1), add(shelf, 2)
+    shelf.promote("home", first)
+    with pytest.raises(ConflictError, match=f"'{first}' is current, not '{second}'"):
+        shelf.promote("home", second, instead_of=second)
+    shelf.promote("home", second, instead_of=first, forced="errors: 3 of 3")
+    with pytest.raises(ConflictError, match="look again"):
+        shelf.roll_back("home", instead_of=first)
+    assert shelf.current("home") == second
+    assert shelf.roll_back("home", instead_of=second) == first
+    assert [each.forced for each in shelf.history("home")] == ["", "errors: 3 of 3", ""]
+
+
+def test_of_many_that_promote_at_once_instead_of_the_same_one_wins(shelf):
+    first, *others = [add(shelf, number) for number in range(5)]
+    shelf.promote("home", first)
+
+    def promote(bundle):
+        try:
+            shelf.promote("home", bundle, instead_of=first)
+        except ConflictError:
+            return None
+        return bundle
+
+    with ThreadPoolExecutor(4) as pool:
+        won = [each for each in pool.map(promote, others) if each]
+    assert won == [shelf.current("home")]
+    assert len(shelf.history("home")) == 2
+
+
+def test_rolling_back_what_never_was_leaves_no_trace(shelf):
+    with pytest.raises(NotFoundError, match="nothing to roll back to"):
+        shelf.roll_back("nowhere")
+    assert shelf.names() == []

@@ -1,8 +1,11 @@
 """Shelves: the bundles of every scenario, which one is current, and the way back."""
 
+import fcntl
+import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +15,9 @@ from polyscene.artifacts.bundle import Facts, Manifest, fill, publish, read_bund
 from polyscene.artifacts.files import TEMPORARY, append_synced, inside, new_folder, refused, replace_synced
 from polyscene.core.clock import Clock, SystemClock
 from polyscene.core.contracts import State
-from polyscene.core.errors import BundleError, NotFoundError, nearest
+from polyscene.core.errors import BundleError, ConflictError, NotFoundError, nearest
 
-CURRENT, HISTORY = "current", "promotions.jsonl"
+CURRENT, HISTORY, LOCK = "current", "promotions.jsonl", "lock"
 Ids = list[str]
 STALE_S = 3_600
 """Age at which a half-written folder is taken for the work of a dead process."""
@@ -36,12 +39,16 @@ class _Pointer(msgspec.Struct, frozen=True):
 
 
 class Promotion(msgspec.Struct, frozen=True):
-    """A line of the history: which bundle took the place of which, when (UTC ms) and how."""
+    """A line of the history: which bundle took the place of which, when (UTC ms) and how.
+
+    `forced`: the checks that it failed and was promoted all the same; empty if it passed.
+    """
 
     at: int
     action: str
     bundle: str
     instead_of: str | None
+    forced: str = ""
 
 
 class Shelf:
@@ -132,39 +139,78 @@ class Shelf:
                 f"{path}: not readable ({problem}); delete it and promote a bundle again"
             ) from problem
 
-    def promote(self, name: str, bundle: str) -> None:
+    def promote(self, name: str, bundle: str, *, instead_of: str | None = None, forced: str = "") -> None:
         """Makes a bundle current once it was read whole.
+
+        Args:
+            name: The scenario.
+            bundle: The bundle's id.
+            instead_of: The one that the caller believes current; None: whichever is.
+            forced: The checks that it failed, for the history.
 
         Raises:
             NotFoundError: There is none of that id.
             BundleError: It is damaged; the one before stays current.
+            ConflictError: Another one than `instead_of` is current.
         """
         self.read(name, bundle)
-        pointer = self._pointer(name)
-        if pointer and pointer.bundle == bundle:
-            return
-        before = (*pointer.before, pointer.bundle) if pointer else ()
-        self._point(name, _Pointer(bundle, before), "promote", pointer)
+        with self._alone(name):
+            pointer = self._expect(name, instead_of)
+            if pointer and pointer.bundle == bundle:
+                return
+            before = (*pointer.before, pointer.bundle) if pointer else ()
+            self._point(name, _Pointer(bundle, before), "promote", pointer, forced)
 
-    def roll_back(self, name: str) -> str:
+    def roll_back(self, name: str, *, instead_of: str | None = None) -> str:
         """Makes the bundle that was current before current again, and gives its id.
 
         Raises:
             NotFoundError: There is nothing to go back to.
             BundleError: That one is damaged; the present one stays.
+            ConflictError: Another one than `instead_of` is current.
         """
-        pointer = self._pointer(name)
-        known = set(self._ids(name))
-        before = [each for each in pointer.before if each in known] if pointer else []
-        if not before:
-            raise NotFoundError(f"scenario {name!r}: nothing to roll back to; promote a bundle by its id")
-        self.read(name, before[-1])
-        self._point(name, _Pointer(before[-1], tuple(before[:-1])), "roll_back", pointer)
+        nothing = f"scenario {name!r}: nothing to roll back to; promote a bundle by its id"
+        if self._pointer(name) is None:
+            raise NotFoundError(nothing)
+        with self._alone(name):
+            pointer = self._expect(name, instead_of)
+            known = set(self._ids(name))
+            before = [each for each in pointer.before if each in known] if pointer else []
+            if not before:
+                raise NotFoundError(nothing)
+            self.read(name, before[-1])
+            self._point(name, _Pointer(before[-1], tuple(before[:-1])), "roll_back", pointer)
         return before[-1]
 
-    def _point(self, name: str, pointer: _Pointer, action: str, older: _Pointer | None) -> None:
+    def _expect(self, name: str, instead_of: str | None) -> _Pointer | None:
+        """The pointer, if it still stands where the caller believes."""
+        pointer = self._pointer(name)
+        current = pointer.bundle if pointer else None
+        if instead_of is not None and current != instead_of:
+            raise ConflictError(
+                f"scenario {name!r}: {current!r} is current, not {instead_of!r}: somebody was quicker; "
+                "look again and repeat"
+            )
+        return pointer
+
+    @contextmanager
+    def _alone(self, name: str) -> Iterator[None]:
+        """One change at a time, among the processes of this machine too."""
         shelf = inside(self.root, name)
-        line = Promotion(self._clock.now(), action, pointer.bundle, older.bundle if older else None)
+        with refused(shelf, "lock"):
+            descriptor = os.open(shelf / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _point(
+        self, name: str, pointer: _Pointer, action: str, older: _Pointer | None, forced: str = ""
+    ) -> None:
+        shelf = inside(self.root, name)
+        instead_of = older.bundle if older else None
+        line = Promotion(self._clock.now(), action, pointer.bundle, instead_of, forced)
         with refused(shelf, action):
             replace_synced(shelf / CURRENT, msgspec.json.encode(pointer))
             append_synced(shelf / HISTORY, msgspec.json.encode(line))

@@ -8,6 +8,7 @@
     │   └── ConflictError   an id that already stands for something else; HTTP 409
     ├── NotFoundError       a name that does not exist; HTTP 404, exit code 2
     ├── BundleError         an artifact that is damaged, foreign or too new
+    │   └── CanaryError     a bundle that failed the checks before its promotion; HTTP 409
     ├── StoreError          the disk or database refused; HTTP 503, exit code 3
     │   └── FullError       the disk is full; HTTP 507
     └── BusyError           more work than the limits allow; HTTP 503
@@ -49,6 +50,10 @@ class NotFoundError(PolysceneError):
 
 class BundleError(PolysceneError):
     """An artifact is damaged, foreign, or of a newer format."""
+
+
+class CanaryError(BundleError):
+    """A bundle failed the checks before its promotion; the one before stays."""
 
 
 class StoreError(PolysceneError):

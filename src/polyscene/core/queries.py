@@ -1,7 +1,8 @@
 """Queries: B requests with their data resolved; serving is B = 1, evaluation B = thousands."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from polyscene.core.arrays import (
     RaggedTable,
     Seeds,
     Times,
+    offsets_of,
 )
 
 HISTORY_COLUMNS: Mapping[str, type] = {
@@ -118,6 +120,47 @@ class Queries:
     def wanting(self, count: int) -> "Queries":
         """The same queries asking for `count` items each."""
         return replace(self, wanted=np.full(len(self), count, np.int32))
+
+
+def stack(queries: Sequence[Queries]) -> Queries:
+    """Several queries over the same items as one batch; equal rule sets become one."""
+    rules: dict[bytes, int] = {}
+    masks: list[Bools] = []
+    groups: list[int] = []
+    for each in queries:
+        for row in range(len(each)):
+            mask = each.allowed.of(row)
+            key = np.packbits(mask).tobytes()
+            if key not in rules:
+                rules[key] = len(masks)
+                masks.append(mask)
+            groups.append(rules[key])
+    return Queries(
+        at=np.concatenate([each.at for each in queries]),
+        users=np.concatenate([each.users for each in queries]),
+        scenario=np.concatenate([each.scenario for each in queries]),
+        history=RaggedTable(
+            offsets_of(np.concatenate([each.history.lengths for each in queries])),
+            {name: np.concatenate([each.history[name] for each in queries]) for name in HISTORY_COLUMNS},
+        ),
+        wanted=np.concatenate([each.wanted for each in queries]),
+        exclude=_joined([each.exclude for each in queries]),
+        allowed=Eligible(np.array(masks), np.array(groups, np.int64)),
+        seeds=np.concatenate([each.seeds for each in queries]),
+        context={
+            name: _joined([each.context[name] for each in queries])
+            for name in queries[0].context
+            if all(name in each.context for each in queries)
+        },
+    )
+
+
+def _joined(parts: Sequence[Any]) -> Any:
+    """Arrays, or ragged lists, one after another."""
+    if not isinstance(parts[0], Ragged):
+        return np.concatenate(parts)
+    lengths = np.concatenate([each.lengths for each in parts])
+    return Ragged(offsets_of(lengths), np.concatenate([each.values for each in parts]))
 
 
 def history_of(lists: list[list[int]], times: list[list[int]] | None = None) -> RaggedTable:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from threading import get_ident
 from time import perf_counter
 from typing import Annotated, Any, Literal, cast
 
@@ -77,6 +78,14 @@ class Costs:
 
     def __init__(self) -> None:
         self.ms: dict[str, float] = {}
+        self.at_work: dict[int, tuple[str, float]] = {}
+        """By thread: the stage it is in, and since when."""
+
+    def late(self, ms: float) -> None:
+        """Stages that hang for at least half of `ms` now cost that much, so the next request skips them."""
+        for name, since in list(self.at_work.values()):
+            if (perf_counter() - since) * 1e3 >= ms / 2:
+                self.ms[name] = max(self.ms.get(name, 0.0), ms)
 
     def saw(self, name: str, ms: float) -> None:
         """One more measurement."""
@@ -179,6 +188,7 @@ class StepPart:
         started = perf_counter()
         found, reason = slates, watch.reason_to_skip(self.name, self.step.on_error, last_resort=last_resort)
         if not reason:
+            watch.costs.at_work[get_ident()] = self.name, started
             try:
                 with span(self.name):
                     found = self._answer(queries, slates)
@@ -186,6 +196,8 @@ class StepPart:
                 if self.step.on_error != "skip":
                     raise
                 reason = f"failed: {problem}"
+            finally:
+                watch.costs.at_work.pop(get_ident(), None)
         watch.saw(self.name, slates, found, (perf_counter() - started) * 1e3, reason)
         return found
 

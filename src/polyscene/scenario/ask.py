@@ -22,8 +22,11 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     """One request for a slate.
 
     `user` is an outside id, None for a visitor. `history`, oldest first, stands in for what is known
-    of the user. `k` defaults to the scenario's slate. `context` may hold ``"anchors"``: ids of the
-    items on the page, in the cart or in the playlist. `filter` narrows the scenario's own rules.
+    of the user. `k` defaults to the scenario's slate. `context`: ``"anchors"`` are the ids of the items
+    on the page, in the cart or in the playlist, ``"region"`` counts for availability, and other texts
+    and numbers (device, place ..) are handed to the stages. `filter` narrows the scenario's own rules.
+    `cursor` goes on where an earlier answer ended; nothing that was shown since its scroll began comes
+    again.
     """
 
     scenario: str
@@ -34,6 +37,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     filter: str | None = None
     exclude: list[str] = []
     request_id: str | None = None
+    cursor: str | None = None
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,7 +52,11 @@ class Shown(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """A slate with outside ids; `degraded` says that a fallback or a skipped stage had a hand in it."""
+    """A slate with outside ids; `degraded` says that a fallback or a skipped stage had a hand in it.
+
+    `notes` tell what degraded it, who is not known, and why it is short. `cursor` asks for what comes
+    after these items; empty: there is no more.
+    """
 
     request_id: str
     scenario: str
@@ -56,6 +64,37 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     items: list[Shown]
     degraded: bool
     notes: list[str]
+    cursor: str = ""
+
+
+class PageRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One placement of a page: its scenario, and what differs from row to row."""
+
+    scenario: str
+    k: Annotated[int, msgspec.Meta(ge=1, le=1000)] | None = None
+    context: dict[str, Any] = {}
+    filter: str | None = None
+
+
+class PageAsk(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Several slates for one user at once; no item comes twice. The earlier row has the first choice."""
+
+    rows: list[PageRow]
+    user: str | None = None
+    history: list[HistoryEvent] | None = None
+    exclude: list[str] = []
+    request_id: str | None = None
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True):
+    """The slates of a page, in the order asked; row n is logged as request ``<request_id>/<n>``.
+
+    A row that could not be answered is empty, and its notes say why.
+    """
+
+    request_id: str
+    rows: list[Answer]
+    degraded: bool
 
 
 class Ids(Protocol):
