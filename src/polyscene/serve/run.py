@@ -28,7 +28,7 @@ from polyscene.serve.lines import Line
 from polyscene.serve.settings import LOOPBACK, Settings
 
 SWITCH_S = 0.001
-"""How long scoring may keep the interpreter while the loop waits for it; a refusal takes a tenth of that."""
+"""How long scoring may keep the interpreter while the loop waits; a refusal takes a tenth of that."""
 
 
 def serve(
