@@ -65,6 +65,15 @@ class RequestLine:
     notes: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class DayCount:
+    """How often something was done with an item on a UTC day (ms of its start); slates count as exposures."""
+
+    day: int
+    action: str
+    count: int
+
+
 class Insight:
     """Looks at a live workspace; safe to call from several threads, changes nothing."""
 
@@ -133,6 +142,10 @@ class Insight:
             )
             for each in self._log.exposures(user, n)
         ]
+
+    def item_days(self, item: str) -> list[DayCount]:
+        """What was done with an item, day by day; none for an unknown one."""
+        return [DayCount(*each) for each in self._log.item_days(item)]
 
     def _newest_event(self, position: int) -> int | None:
         """Looked up again only when the log grew: it may have to read every event."""

@@ -18,6 +18,7 @@ from polyscene.serve.house import House, house
 from polyscene.serve.operations import Operation
 from polyscene.serve.routes.recommend import ANSWER
 from polyscene.serve.wire.insight import (
+    Activity,
     Overview,
     OverviewParams,
     Queue,
@@ -54,6 +55,12 @@ async def try_scenario(request: Request) -> Response:
     """What a scenario would answer now; not logged, because nobody was shown it."""
     name, body, here = path_id(request), await read_body(request, TryBody), house(request)
     return json_reply(await here.readers.run(_try, here.engine, name, body))
+
+
+async def item_activity(request: Request) -> Response:
+    """How often an item was shown and acted on, by day."""
+    item, here = path_id(request), house(request)
+    return json_reply(Activity(item=item, days=await here.watch.run(here.engine.insight.item_days, item)))
 
 
 def _overview(here: House, step_s: int) -> Overview:
@@ -200,6 +207,15 @@ OPERATIONS = (
                 }
             ]
         },
+        problems=(422, 503),
+    ),
+    Operation(
+        "GET",
+        "/v1/items/{id:path}/activity",
+        item_activity,
+        "How often an item was shown and acted on, by day",
+        reply=Activity,
+        reply_example={"item": "1", "days": [{"day": 1795305600000, "action": "exposure", "count": 812}]},
         problems=(422, 503),
     ),
     Operation(

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from polyscene.jobs.insight import RequestLine, State
+from polyscene.jobs.insight import DayCount, RequestLine, State
 from polyscene.observe.rates import Figures
 from polyscene.scenario.ask import Answer
 from polyscene.serve.wire.answers import Context, PastBody
@@ -66,6 +66,13 @@ class Requests(msgspec.Struct, frozen=True, kw_only=True):
     """Logged requests, newest first."""
 
     requests: list[RequestLine]
+
+
+class Activity(msgspec.Struct, frozen=True, kw_only=True):
+    """What was done with an item, by day, then action."""
+
+    item: str
+    days: list[DayCount]
 
 
 class TryBody(Strict, frozen=True, kw_only=True):
