@@ -11,7 +11,9 @@
     │   └── CanaryError     a bundle that failed the checks before its promotion; HTTP 409
     ├── StoreError          the disk or database refused; HTTP 503, exit code 3
     │   └── FullError       the disk is full; HTTP 507
-    └── BusyError           more work than the limits allow; HTTP 503
+    ├── BusyError           more work than the limits allow; HTTP 503
+    ├── AccessError         a key is missing, wrong, or not allowed this; HTTP 401, 403
+    └── ServiceError        a service that is called failed, or can't be reached
 
 A message says where, what came, what was expected and what to do next.
 """
@@ -66,6 +68,14 @@ class FullError(StoreError):
 
 class BusyError(PolysceneError):
     """More work arrived than the limits allow; try again later."""
+
+
+class AccessError(PolysceneError):
+    """A service wants a key, or another one."""
+
+
+class ServiceError(PolysceneError):
+    """A service that is called failed or can't be reached."""
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
