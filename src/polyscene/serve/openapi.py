@@ -10,6 +10,7 @@ import msgspec
 from polyscene import __version__
 from polyscene.serve.operations import Operation
 from polyscene.serve.problems import Problem
+from polyscene.serve.sessions import COOKIE
 
 _REF = "#/components/schemas/{name}"
 _HOLE = re.compile(r"\{(\w+)(?::\w+)?\}")
@@ -35,7 +36,13 @@ def openapi(operations: Iterable[Operation]) -> dict[str, Any]:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {
+            "schemas": components,
+            "securitySchemes": {
+                "key": {"type": "http", "scheme": "bearer"},
+                "session": {"type": "apiKey", "in": "cookie", "name": COOKIE},
+            },
+        },
     }
 
 
@@ -46,8 +53,11 @@ def _operation(each: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
         "tags": [each.path.strip("/").split("/")[-1 if each.path.count("/") == 1 else 1]],
         "parameters": [*_path_parameters(each.path), *_query_parameters(each.params)],
         "responses": {"200": _reply(each, schema_of)}
-        | {str(status): _problem(status) for status in each.problems},
+        | {str(status): _problem(status) for status in _problems_of(each)},
     }
+    if each.role != "open":
+        made["security"] = [{"key": []}, {"session": []}, {}]
+        made["description"] = f"Where the service has keys: needs the role `{each.role}`."
     if each.body is not None:
         made["requestBody"] = {
             "required": True,
@@ -56,6 +66,11 @@ def _operation(each: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
             },
         }
     return made
+
+
+def _problems_of(each: Operation) -> list[int]:
+    """Those the operation names, and those that any caller may get."""
+    return sorted({*each.problems, *((401, 403, 429) if each.role != "open" else (401, 403))})
 
 
 def _reply(each: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
