@@ -45,7 +45,7 @@ def test_a_failing_group_keeps_nothing_and_tells_everybody_in_it(log):
         bad = log._group.submit(lambda connection: connection.execute("SELECT * FROM missing"))
         go.set()
         for future in (good, bad):
-            assert "no such table: missing (SQLITE_ERROR); nothing was kept" in str(future.exception())
+            assert "nothing was kept: no such table: missing (SQLITE_ERROR)" in str(future.exception())
     assert log.position == 0
     assert log.append([event(1)]).position == 1
 

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from polyscene.core.errors import BusyError, InputError, StoreError
+from polyscene.core.errors import BusyError, FullError, InputError, StoreError
 from polyscene.events import pending
 from polyscene.events import sqlite as module
 from polyscene.events.event import Event, Exposure
@@ -111,7 +111,7 @@ def test_a_damaged_page_is_found_at_opening_and_the_file_is_named(path):
         # the head of a b-tree page: kind, free list, cells; what SQLite can tell from noise
         damaged[page * 4096 : page * 4096 + 64] = chance.randbytes(64)
         path.write_bytes(damaged)
-        with pytest.raises(StoreError, match=r"log\.db: open: .*the file is damaged: put back a copy"):
+        with pytest.raises(StoreError, match=r"log\.db: open: .*the file is damaged: put back a backup"):
             SqliteLog(path)
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(StoreError, match=r"log\.db: open: .*damaged"):
@@ -125,7 +125,7 @@ def test_a_full_disk_acknowledges_nothing_and_the_log_goes_on_afterwards(path):
         (pages,) = log._connection.execute("PRAGMA page_count").fetchone()
         log._connection.execute(f"PRAGMA max_page_count = {pages}")
         big = [event(n, attributes={"text": "x" * 2_000}) for n in range(2, 60)]
-        with pytest.raises(StoreError, match=r"log\.db: database or disk is full .*nothing was kept"):
+        with pytest.raises(FullError, match=r"log\.db: nothing was kept: database or disk is full; make space"):
             log.append(big)
         assert log.position == 1
         assert log.user_ids() == ["u1"]

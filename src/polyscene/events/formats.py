@@ -7,7 +7,9 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from polyscene.events.rows import EDGE_PUT, MERGE, count_shown, exposure_of
+from polyscene.core.errors import StoreError
+from polyscene.events.rows import EDGE_PUT, EVENT_COLUMNS, MERGE, count_shown, exposure_of
+from polyscene.events.whole import summed
 
 FORMAT = 2
 """Number of the present layout, kept in the file as ``user_version``."""
@@ -31,7 +33,9 @@ def _nothing(connection: sqlite3.Connection) -> None:
     """The new tables start empty."""
 
 
-def _fill_shown(connection: sqlite3.Connection) -> None:
+def _fill_second(connection: sqlite3.Connection) -> None:
+    connection.create_function("crc_of", -1, lambda *row: summed(row)[-1], deterministic=True)
+    connection.execute(f"UPDATE events SET crc = crc_of({EVENT_COLUMNS})")  # noqa: S608 (a constant)
     payloads = connection.execute("SELECT payload FROM exposures")
     while batch := payloads.fetchmany(1_000):
         count_shown(connection, [exposure_of(payload) for (payload,) in batch], +1)
@@ -60,6 +64,7 @@ CREATE INDEX exposures_by_user ON exposures (user, time);
 CREATE INDEX exposures_by_time ON exposures (time);
 """
 _SECOND = """
+ALTER TABLE events ADD COLUMN crc INTEGER;
 CREATE INDEX events_by_item ON events (item, time, action);
 CREATE TABLE edges (
     source TEXT NOT NULL, relation TEXT NOT NULL, target TEXT NOT NULL, position INTEGER NOT NULL,
@@ -79,6 +84,7 @@ CREATE TABLE once (
 """
 _SECOND_BACK = """
 DROP INDEX events_by_item;
+ALTER TABLE events DROP COLUMN crc;
 DROP TABLE edges;
 DROP TABLE merges;
 DROP TABLE shown;
@@ -91,7 +97,7 @@ UNION ALL SELECT 'merges', count(*) FROM puts WHERE type = {MERGE}
 
 STEPS = {
     0: Step(_FIRST, "", "", _nothing),
-    1: Step(_SECOND, _SECOND_BACK, _SECOND_ONLY, _fill_shown),
+    1: Step(_SECOND, _SECOND_BACK, _SECOND_ONLY, _fill_second),
 }
 """By the format that each starts from; 0 is an empty file."""
 
@@ -99,7 +105,29 @@ STEPS = {
 def upgrade(connection: sqlite3.Connection, start: int) -> None:
     """Takes a file of format `start` to the present one; inside the caller's transaction."""
     for number in range(start, FORMAT):
-        for statement in STEPS[number].up.split(";"):
-            connection.execute(statement)
+        _run(connection, STEPS[number].up)
         STEPS[number].fill(connection)
     connection.execute(f"PRAGMA user_version = {FORMAT}")
+
+
+def downgrade(connection: sqlite3.Connection, to: int) -> None:
+    """Takes a file of the present format back to format `to`; inside the caller's transaction.
+
+    Raises:
+        StoreError: There are records that the older format can't hold; the text counts them.
+    """
+    for number in reversed(range(to, FORMAT)):
+        found = [f"{count:,} {what}" for what, count in connection.execute(STEPS[number].only) if count]
+        if found:
+            raise StoreError(
+                f"format {number} can't hold {' and '.join(found)} that are in the log; "
+                "stay at this format, or put back a copy from before it"
+            )
+        _run(connection, STEPS[number].down)
+    connection.execute(f"PRAGMA user_version = {to}")
+
+
+def _run(connection: sqlite3.Connection, script: str) -> None:
+    # executescript would commit the transaction
+    for statement in script.split(";"):
+        connection.execute(statement)

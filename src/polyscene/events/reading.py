@@ -17,8 +17,10 @@ from polyscene.core.arrays import Codes
 from polyscene.core.clock import DAY_MS
 from polyscene.core.errors import StoreError
 from polyscene.events.event import EdgePut, Event, Exposure, ItemPut, Merge, Record, UserPut
+from polyscene.events.formats import FORMAT
 from polyscene.events.log import SHOWN, Columns
 from polyscene.events.names import Family, NameLists, names_since
+from polyscene.events.opening import check
 from polyscene.events.rows import (
     EDGE_PUT,
     EVENT_COLUMNS,
@@ -30,7 +32,9 @@ from polyscene.events.rows import (
     exposure_of,
     put_of,
 )
-from polyscene.events.store import check_format, connect, guard, last_position
+from polyscene.events.seal import matches_seal
+from polyscene.events.store import connect, format_of, guard, last_position
+from polyscene.events.wal import look_at_wal
 
 _EVENTS = f"SELECT {EVENT_COLUMNS} FROM events "  # noqa: S608 (a constant)
 _USER = "(SELECT code FROM names WHERE family = 0 AND name = ?)"
@@ -84,7 +88,15 @@ class SqliteReader:
         if not self.path.is_file():
             raise StoreError(f"{self.path}: there is no event log; append to it first, or mend the path")
         with self._reading("open") as connection:
-            check_format(connection, self.path)
+            found = format_of(connection, self.path)
+            if found < FORMAT:
+                raise StoreError(
+                    f"{self.path}: format {found} is older than {FORMAT}; upgrade it with "
+                    "`polyscene log migrate` or by opening it for writing; both keep a copy beside it"
+                )
+            sealed = None if look_at_wal(self.path).used else matches_seal(self.path)
+            if sealed is False:
+                check(connection, self.path, sealed)
 
     @contextmanager
     def _reading(self, doing: str) -> Iterator[sqlite3.Connection]:

@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,24 +17,33 @@ from polyscene.events.group import GroupCommit
 from polyscene.events.keys import append_once
 from polyscene.events.log import Bulk, Erased, Once, Receipt
 from polyscene.events.names import CodeBook
+from polyscene.events.opening import Recovery, open_for_writing
 from polyscene.events.pending import Pending
 from polyscene.events.reading import SqliteReader
-from polyscene.events.store import Recovery, guard
+from polyscene.events.seal import put_seal
+from polyscene.events.store import guard, store_error
 
 BULK_ROWS = 100_000
 """Rows of one transaction of `append_columns`."""
 T = TypeVar("T")
 
 
+BREAKING = ("SQLITE_IOERR_FSYNC", "SQLITE_IOERR_DIR_FSYNC", "SQLITE_CORRUPT", "SQLITE_NOTADB")
+"""After these nobody knows what is on disk: a second try could claim what was lost."""
+
+
 class _Transactions:
     """The writer's connection, and the codes it gives out."""
 
-    faults: tuple[type[Exception], ...] = (sqlite3.Error,)
+    faults: tuple[type[Exception], ...] = (sqlite3.Error, StoreError)
 
     def __init__(self, connection: sqlite3.Connection, book: CodeBook, name: str) -> None:
         self._connection, self._book, self._name = connection, book, name
+        self.fault: str | None = None
 
     def begin(self) -> sqlite3.Connection:
+        if self.fault:
+            raise StoreError(self.fault)
         self._connection.execute("BEGIN IMMEDIATE")
         return self._connection
 
@@ -47,9 +56,15 @@ class _Transactions:
         if self._connection.in_transaction:
             self._connection.execute("ROLLBACK")
         self._book.revert()
-        why = f"{problem} ({getattr(problem, 'sqlite_errorname', 'no code')})"
-        todo = "Check free space and permissions, then send it again"
-        return StoreError(f"{self._name}: {why}; nothing was kept. {todo}")
+        if isinstance(problem, StoreError):
+            return problem
+        if getattr(problem, "sqlite_errorname", "").startswith(BREAKING):
+            self.fault = (
+                f"{self._name}: {problem} ({problem.sqlite_errorname}): the disk may have lost what it was "  # type: ignore[attr-defined]
+                "given, so the log takes nothing more. Check the disk, then start again"
+            )
+            return StoreError(f"{self.fault}; nothing was kept")
+        return store_error(f"{self._name}: nothing was kept: ", problem)
 
 
 class SqliteLog(SqliteReader):
@@ -70,21 +85,22 @@ class SqliteLog(SqliteReader):
             self._open_for_writing(Path(path), undo)
             super().__init__(path)
             self._undo = undo.pop_all()
-        self._group = GroupCommit(_Transactions(self._connection, self._book, str(path)), str(path))
+        self._transactions = _Transactions(self._connection, self._book, str(path))
+        self._group = GroupCommit(self._transactions, str(path))
         self._pending = Pending(self._group, writing.add_exposures, str(path))
 
     def _open_for_writing(self, path: Path, undo: ExitStack) -> None:
         with guard(path, "open"):
             path.parent.mkdir(parents=True, exist_ok=True)
             undo.callback(store.lock(path).close)
-            wal = path.with_name(f"{path.name}-wal")
-            unclean = wal.is_file() and wal.stat().st_size > 0
-            self._connection = store.connect(path, readonly=False)
+            self._connection, self.recovery = open_for_writing(path)
             undo.callback(self._connection.close)
-            store.prepare(self._connection, path)
-            store.set_durable(self._connection)
-            self.recovery = store.recover(self._connection, path, unclean=unclean)
             self._book = CodeBook(self._connection, self.recovery.position)
+
+    @property
+    def fault(self) -> str | None:
+        """Why the log takes nothing more until it is opened again; None while it is well."""
+        return self._transactions.fault
 
     def _wait(self, work: Callable[..., T], *arguments: Any) -> T:
         future: Future[T] = self._group.submit(lambda connection: work(connection, self._book, *arguments))
@@ -138,7 +154,7 @@ class SqliteLog(SqliteReader):
         return erased
 
     def close(self) -> None:
-        """Writes what waits and lets go of the files."""
+        """Writes what waits, lets go of the file and seals it."""
         with self._undo:
             try:
                 if self._pending:
@@ -146,3 +162,12 @@ class SqliteLog(SqliteReader):
             finally:
                 self._group.close()
                 super().close()
+                self._seal()
+
+    def _seal(self) -> None:
+        # a file that can't be sealed is checked row by row when it is opened: no reason to fail now
+        with suppress(sqlite3.Error, OSError):
+            busy, _, _ = self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            self._connection.close()
+            if not busy and not self.fault:
+                put_seal(self.path)

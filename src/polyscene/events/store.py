@@ -1,30 +1,16 @@
-"""The SQLite file under the log: its tables, how it is opened, checked and guarded."""
+"""The SQLite file under the log: how it is connected to, locked and guarded."""
 
+import errno
 import sqlite3
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from polyscene.core.errors import StoreError
-from polyscene.events.formats import FORMAT, upgrade
+from polyscene.core.errors import FullError, StoreError
+from polyscene.events.formats import FORMAT
 
 APPLICATION = 0x506F6C79
 """``Poly``: tells our files from other SQLite files."""
-
-
-@dataclass(frozen=True, slots=True)
-class Recovery:
-    """What opening the file found.
-
-    `unclean`: the last writer did not close it and SQLite restored its committed work from the
-    write-ahead log. `position`: of the last record. `seconds`: what the check took.
-    """
-
-    unclean: bool
-    position: int
-    seconds: float
 
 
 @contextmanager
@@ -33,12 +19,21 @@ def guard(path: Path, doing: str) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OSError) as problem:
-        hint = (
-            "the file is damaged: put back a copy, or save what can be read with 'sqlite3 FILE .recover'"
-            if type(problem) is sqlite3.DatabaseError
-            else "check free space, permissions and who else holds it"
+        raise store_error(f"{path}: {doing}: ", problem) from problem
+
+
+def store_error(head: str, problem: Exception) -> StoreError:
+    """What to raise for an error of the database or the file system, with what to do about it."""
+    name = getattr(problem, "sqlite_errorname", "")
+    if name == "SQLITE_FULL" or getattr(problem, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        return FullError(f"{head}{problem}; make space: it goes on by itself then")
+    if type(problem) is sqlite3.DatabaseError:
+        return StoreError(
+            f"{head}{problem}; the file is damaged: put back a backup (`polyscene restore`), "
+            "or save what can be read with `polyscene log repair`"
         )
-        raise StoreError(f"{path}: {doing}: {problem}; {hint}") from problem
+    said = f"{problem} ({name})" if name else str(problem)
+    return StoreError(f"{head}{said}; check free space, permissions and who else holds it")
 
 
 def connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
@@ -73,26 +68,9 @@ def lock(path: Path) -> sqlite3.Connection:
     return holder
 
 
-def prepare(connection: sqlite3.Connection, path: Path) -> None:
-    """Makes the tables of a new file; a file of an older run must be ours, and of a format we know.
-
-    Raises:
-        StoreError: A foreign file or a newer format.
-    """
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if application == 0 and version == 0 and tables == 0:
-        connection.execute("PRAGMA journal_mode = WAL")
-        with _transaction(connection):
-            upgrade(connection, 0)
-            connection.execute(f"PRAGMA application_id = {APPLICATION}")
-    else:
-        check_format(connection, path)
-
-
 @contextmanager
-def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All that is done inside is kept, or, after an exception, nothing."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
@@ -102,35 +80,30 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     connection.execute("COMMIT")
 
 
-def check_format(connection: sqlite3.Connection, path: Path) -> None:
-    """Nothing, if the file is a log of a format we know. Raises StoreError otherwise."""
+def format_of(connection: sqlite3.Connection, path: Path) -> int:
+    """The format of a log file; 0 for an empty file.
+
+    Raises:
+        StoreError: A foreign file, or a newer format.
+    """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application == 0 and version == 0 and tables == 0:
+        return 0
     if application != APPLICATION:
         raise StoreError(f"{path}: expected an event log, found another SQLite file; give another path")
     if version > FORMAT:
         raise StoreError(
             f"{path}: format {version} is newer than {FORMAT}, the newest known here; upgrade polyscene"
         )
+    return int(version)
 
 
 def set_durable(connection: sqlite3.Connection) -> None:
     """A commit returns when it is on disk; deleted rows are overwritten."""
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA secure_delete = ON")
-
-
-def recover(connection: sqlite3.Connection, path: Path, *, unclean: bool) -> Recovery:
-    """Checks the whole file.
-
-    Raises:
-        StoreError: It is damaged.
-    """
-    began = time.perf_counter()
-    faults = [" ".join(fault.split()) for (fault,) in connection.execute("PRAGMA quick_check(3)")]
-    if faults != ["ok"]:
-        raise sqlite3.DatabaseError("; ".join(faults))
-    return Recovery(unclean, last_position(connection), time.perf_counter() - began)
 
 
 def last_position(connection: sqlite3.Connection) -> int:

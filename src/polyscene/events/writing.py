@@ -18,8 +18,9 @@ from polyscene.events.rows import (
     put_row,
     says,
 )
+from polyscene.events.whole import SUMMED, summed
 
-_INSERT_EVENT = f"INTO events ({EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT_EVENT = f"INTO events ({SUMMED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _FIND_EVENTS = f"SELECT {EVENT_COLUMNS} FROM events WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
 INSERT_PUT = "INSERT INTO puts (position, type, code, key, payload) VALUES (?, ?, ?, ?, ?)"
 _INSERT_EDGE = "INSERT INTO edges (position, source, relation, target, gone) VALUES (?, ?, ?, ?, ?)"
@@ -45,7 +46,7 @@ def append(connection: sqlite3.Connection, book: CodeBook, records: Sequence[Pos
             keys.add(key)
             puts.append(put_row(record, book))
             _relate(connection, book, record)
-    connection.executemany(f"INSERT {_INSERT_EVENT}", events)
+    connection.executemany(f"INSERT {_INSERT_EVENT}", map(summed, events))
     connection.executemany(INSERT_PUT, puts)
     accepted = len(events) + len(puts)
     return Receipt(accepted, len(records) - accepted, book.position, tuple(conflicts))
@@ -91,7 +92,7 @@ def append_slice(
         repeat(None),
         strict=False,
     )
-    accepted = connection.executemany(f"INSERT OR IGNORE {_INSERT_EVENT}", rows).rowcount
+    accepted = connection.executemany(f"INSERT OR IGNORE {_INSERT_EVENT}", map(summed, rows)).rowcount
     if accepted:
         book.position += stop - start
     return Receipt(accepted, stop - start - accepted, book.position)
