@@ -67,7 +67,7 @@ class RequestLine:
 
 @dataclass(frozen=True, slots=True)
 class DayCount:
-    """How often something was done with an item on a UTC day (ms of its start); slates count as exposures."""
+    """How often something was done with an item on a UTC day (ms of its start); a slate is an exposure."""
 
     day: int
     action: str

@@ -5,12 +5,20 @@ export class Problem extends Error {
     super(detail);
     this.status = status;
   }
+
+  /** The server is older than this page, or built without this part. */
+  get missing() {
+    return this.status === 405 || (this.status === 404 && this.message.startsWith("nothing lives at"));
+  }
 }
 
-async function call(path, options) {
+let token = "";
+
+async function call(path, { headers, ...options } = {}) {
+  const word = token && options.method ? { "X-CSRF-Token": token } : {};
   let reply;
   try {
-    reply = await fetch(path, options);
+    reply = await fetch(path, { ...options, headers: { ...word, ...headers } });
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, "");
@@ -20,20 +28,59 @@ async function call(path, options) {
   return body;
 }
 
-const send = (path, body, signal) =>
-  call(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
+const send = (path, body, signal, method = "POST") =>
+  call(path, { method, headers: { "Content-Type": "application/json" }, body: JSON.stringify(body), signal });
 
 const at = (path, params) => `${path}?${new URLSearchParams(params)}`;
+const of = (kind, id, rest = "") => `/v1/${kind}/${encodeURIComponent(id)}${rest}`;
+
+/** Without the parameters that are not given. */
+const given = (params) => Object.fromEntries(Object.entries(params).filter(([, value]) => value != null && value !== ""));
 
 export const scenarios = async () => (await call("/v1/scenarios")).scenarios;
-export const users = async (n) => (await call(at("/v1/users", { n }))).users;
-export const history = async (user, n) =>
-  (await call(at(`/v1/users/${encodeURIComponent(user)}/history`, { n }))).events;
-export const search = async (query, n, signal) => (await call(at("/v1/items", { query, n }), { signal })).items;
+export const scenario = (name, signal) => call(of("scenarios", name), { signal });
+export const rehearse = (name, ask, signal) => send(of("scenarios", name, "/try"), ask, signal);
 export const recommend = (ask, signal) => send("/v1/recommend", ask, signal);
-export const trace = (request) => call(`/v1/requests/${encodeURIComponent(request)}`);
-export const replay = (request) => send(`/v1/requests/${encodeURIComponent(request)}/replay`, {});
+export const similar = (ask, signal) => send("/v1/similar", ask, signal);
+
+export const users = async (n) => (await call(at("/v1/users", { n }))).users;
+export const usersFrom = (n, cursor, signal) => call(at("/v1/users", given({ n, cursor })), { signal });
+export const user = (id, signal) => call(of("users", id), { signal });
+export const erase = (id) => call(of("users", id), { method: "DELETE" });
+export const history = async (id, n, signal) => (await call(at(of("users", id, "/history"), { n }), { signal })).events;
+
+export const search = async (query, n, signal) => (await call(at("/v1/items", { query, n }), { signal })).items;
+export const itemsFrom = (query, n, cursor, signal) => call(at("/v1/items", given({ query, n, cursor })), { signal });
+export const item = (id, signal) => call(of("items", id), { signal });
+export const activity = async (id, signal) => (await call(of("items", id, "/activity"), { signal })).days;
+
+export const events = async (params, signal) => (await call(at("/v1/events", given(params)), { signal })).events;
 export const post = (event) => send("/v1/events", { events: [event] });
+
+export const requests = async (user, n, signal) => (await call(at("/v1/requests", given({ user, n })), { signal })).requests;
+export const trace = (request, signal) => call(of("requests", request), { signal });
+export const replay = (request) => send(of("requests", request, "/replay"), {});
+
+export const overview = (step, signal) => call(at("/v1/overview", { step }), { signal });
+export const quality = (signal) => call("/v1/quality", { signal });
+
+export const bundles = async (signal) => (await call("/v1/bundles", { signal })).bundles;
+export const promote = (scenario, bundle) => send(of("bundles", scenario, "/promote"), { bundle });
+export const rollBack = (scenario, instead) => send(of("bundles", scenario, "/roll_back"), { instead_of: instead });
+
+export const jobs = async (signal) => (await call("/v1/jobs", { signal })).jobs;
+export const startJob = (job) => send("/v1/jobs", job);
+export const cancelJob = (id) => call(of("jobs", id), { method: "DELETE" });
+
+/** Who this browser acts for; from here on, every call that changes something carries the session's word. */
+export const session = async () => signed(await call("/v1/session"));
+export const signIn = async (key) => signed(await send("/v1/session", { key }));
+export const signOut = async () => signed(await call("/v1/session", { method: "DELETE" }));
+
+function signed(found) {
+  token = found.csrf ?? "";
+  return found;
+}
 
 const known = new Map();
 

@@ -54,3 +54,10 @@ export function glide(list, change) {
       { duration: 380, easing: "cubic-bezier(.2, .8, .2, 1)" });
   }
 }
+
+/** An element of a drawing; attributes and children as in `el`. */
+export function svg(name, attributes = {}, ...children) {
+  const node = document.createElementNS("http://www.w3.org/2000/svg", name);
+  for (const [key, value] of Object.entries(attributes)) if (value != null && value !== false) node.setAttribute(key, value);
+  return fill(node, children);
+}

@@ -1,4 +1,4 @@
-// The panel behind "How?": stage by stage and candidate by candidate, how a slate came about.
+// How a slate came about: stage by stage and candidate by candidate; the panel behind "How?".
 
 import * as api from "./api.js";
 import { byId, el, fill } from "./dom.js";
@@ -21,15 +21,19 @@ export async function openTrace(shelf) {
   if (!dialog.open) dialog.showModal();
   try {
     const found = await api.trace(request);
-    const chain = found.chain;
-    const items = await api.details(chain.flatMap((link) => rows(link).slice(0, FIRST).map((row) => row.item)));
-    fill(inside, overview(found), chain.map((link) => [stages(link), candidates(link, items)]));
+    const items = await named(found.chain);
+    fill(inside, overview(found), found.chain.map((link) => [stages(link), candidates(link, items)]));
   } catch (error) {
     fill(inside, el("p", { class: "error" }, error.message || say("gone")));
   }
 }
 
-function overview(found) {
+/** What is known of the first candidates of every scenario of a trace. */
+export const named = (chain) =>
+  api.details(chain.flatMap((link) => rows(link).slice(0, FIRST).map((row) => row.item)));
+
+/** What was asked when of which bundle, and the button that answers it again. */
+export function overview(found) {
   const said = el("p", { class: "replayed", role: "status" });
   const again = async () => {
     said.className = "replayed";
@@ -48,7 +52,7 @@ function overview(found) {
     [say("request"), found.request_id],
     [say("bundle"), found.bundle],
     [say("asked"), new Date(found.time).toLocaleString(document.documentElement.lang)],
-    first && [say("seen-by"), say("counts", { history: number(first.history), allowed: number(first.allowed), excluded: number(first.excluded) })],
+    first && [say("seen-by"), seenBy(first)],
   ].filter(Boolean);
   return el("section", {},
     el("dl", {}, lines.map(([name, text]) => [el("dt", {}, name), el("dd", {}, text)])),
@@ -56,13 +60,16 @@ function overview(found) {
     el("div", { class: "row replay" }, el("button", { type: "button", onclick: again }, say("replay")), said));
 }
 
+export const seenBy = (link) =>
+  say("counts", { history: number(link.history), allowed: number(link.allowed), excluded: number(link.excluded) });
+
 function stages(link) {
   const slowest = Math.max(...link.stages.map((stage) => stage.ms), 0.001);
   return el("section", {},
     el("h3", {}, `${say("stages")} · ${sceneName(link.scenario)}`),
-    el("div", { class: "scroll" }, el("table", {},
+    scroller(say("stages"), el("table", {},
       el("thead", {}, el("tr", {}, el("th", {}, say("stage")), figure("th", say("in")), figure("th", say("out")),
-        figure("th", say("ms")), el("th", {}))),
+        figure("th", say("ms")), el("td", {}))),
       el("tbody", {}, link.stages.map((stage) => el("tr", { class: stage.skipped && "lost" },
         el("td", {}, stage.name), figure("td", number(stage.before)), figure("td", number(stage.after)),
         figure("td", number(stage.ms, 2)),
@@ -70,13 +77,18 @@ function stages(link) {
           : bar(stage.ms / slowest))))))));
 }
 
+/** What is wider than the page scrolls in itself, also with the keyboard. */
+export const scroller = (label, content) =>
+  el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": label }, content);
+
 function bar(share) {
   const node = el("span", { class: "bar", "aria-hidden": "true" });
   node.style.setProperty("--share", share);
   return node;
 }
 
-function candidates(link, items) {
+/** Every candidate of one scenario, best first; `link` makes a title's node from an item. */
+export function candidates(link, items, title = (item) => facts(item).title) {
   const all = rows(link);
   const sources = columns(link, "rank:");
   const after = columns(link, "after:").filter((name) => !sources.includes(name));
@@ -84,24 +96,24 @@ function candidates(link, items) {
   const more = el("button", { type: "button", onclick: () => draw(all.length) });
   const draw = async (count) => {
     const known = count > FIRST ? await api.details(all.map((row) => row.item)) : items;
-    fill(body, all.slice(0, count).map((row) => candidate(row, known, sources, after)));
+    fill(body, all.slice(0, count).map((row) => candidate(row, title(known.get(row.item)), sources, after)));
     more.hidden = count >= all.length;
     more.textContent = say("more", { n: number(all.length - count) });
   };
   draw(FIRST);
   return el("section", {},
     el("h3", {}, `${say("candidates")} · ${number(all.length)}`),
-    el("div", { class: "scroll" }, el("table", {},
+    scroller(say("candidates"), el("table", {},
       el("thead", {}, el("tr", {}, el("th", {}, say("title")), sources.map((name) => figure("th", name)),
         after.map((name) => figure("th", `→ ${name}`)), el("th", {}, say("fate")))),
       body)),
     more);
 }
 
-function candidate(row, items, sources, after) {
+function candidate(row, title, sources, after) {
   const shown = row.place != null;
   return el("tr", { class: shown ? "shown" : "lost" },
-    el("td", {}, facts(items.get(row.item)).title),
+    el("td", {}, title),
     sources.map((name) => brought(row, name)),
     after.map((name) => figure("td", row[`after:${name}`] == null ? "" : number(row[`after:${name}`]))),
     el("td", {}, shown ? say("shown", { place: row.place + 1 })
@@ -117,7 +129,7 @@ function brought(row, name) {
 const figure = (tag, text) => el(tag, { class: "figure" }, text);
 
 /** What stands behind a prefix in the columns of the candidates, in the order the stages ran. */
-function columns(link, prefix) {
+export function columns(link, prefix) {
   const names = new Set(link.candidates.flatMap((row) => Object.keys(row)).filter((name) => name.startsWith(prefix)));
   const order = link.stages.map((stage) => stage.name);
   return [...names].map((name) => name.slice(prefix.length)).sort((a, b) => order.indexOf(a) - order.indexOf(b));
