@@ -1,12 +1,17 @@
 """Fixtures that several folders share: real data where it is at hand, tiny worlds everywhere."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
+import psycopg
 import pytest
 
+from polyscene.core.errors import NotFoundError
 from polyscene.dataset.load import load_tables
 from polyscene.dataset.tables import Tables
+from polyscene.testing.postgres import Cluster, binaries, cluster
 
 ROOT = Path(__file__).parents[1]
 # Before torch loads: tests run side by side, and torch threads that wait for a busy core slow all of them.
@@ -31,6 +36,36 @@ def ml_1m_tables() -> Tables:
 def ml_100k_tables() -> Tables:
     """MovieLens 100K as `make setup` fetched it."""
     return _known("ml-100k")
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Cluster]:
+    """A private PostgreSQL server that tests may stop and start."""
+    try:
+        binaries()
+    except NotFoundError as problem:
+        pytest.skip(str(problem))
+    with cluster() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(request: pytest.FixtureRequest) -> str:
+    """Where a PostgreSQL server listens: the one of POLYSCENE_POSTGRES, or a private one."""
+    given = os.environ.get("POLYSCENE_POSTGRES")
+    return given or request.getfixturevalue("postgres_server").dsn
+
+
+@pytest.fixture
+def postgres(postgres_dsn: str) -> Iterator[tuple[str, str]]:
+    """DSN and an unused schema; it and all whose names begin with it are dropped afterwards."""
+    schema = f"test_{uuid4().hex}"
+    yield postgres_dsn, schema
+    with psycopg.connect(postgres_dsn, autocommit=True) as connection:
+        connection.execute("SET client_min_messages = warning")
+        query = "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)"
+        for (name,) in connection.execute(query, (schema,)).fetchall():
+            connection.execute(f"DROP SCHEMA {name} CASCADE")
 
 
 @pytest.fixture(scope="session")

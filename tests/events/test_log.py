@@ -1,6 +1,8 @@
-"""One suite over both logs, and a property that holds them to each other."""
+"""One suite over all logs, and a property that holds them to each other."""
 
 from dataclasses import replace
+from functools import partial
+from itertools import count
 from threading import Barrier, Thread
 
 import msgspec
@@ -14,6 +16,7 @@ from polyscene.core.errors import ConflictError, InputError
 from polyscene.events.event import EdgePut, Erasure, Event, Exposure, ItemPut, Merge, UserPut
 from polyscene.events.log import KEEP_KEYS_MS, Bulk, Once, nobody
 from polyscene.events.memory import MemoryLog
+from polyscene.events.postgres import PostgresLog
 from polyscene.events.sqlite import SqliteLog
 
 
@@ -22,11 +25,28 @@ def clock():
     return FixedClock(1_000 * DAY_MS)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
-def log(request, tmp_path, clock):
-    log = MemoryLog(clock) if request.param == "memory" else SqliteLog(tmp_path / "log.db", clock)
+def places(request, kind):
+    """At each call, how to open a log in a place of its own; again and again, if it is durable."""
+    numbers = count()
+    if kind == "memory":
+        return lambda: MemoryLog
+    if kind == "sqlite":
+        folder = request.getfixturevalue("tmp_path")
+        return lambda: partial(SqliteLog, folder / f"log{next(numbers)}.db")
+    dsn, schema = request.getfixturevalue("postgres")
+    return lambda: partial(PostgresLog, dsn, f"{schema}_{next(numbers)}")
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
+def log(request, clock):
+    log = places(request, request.param)()(clock=clock)
     yield log
     log.close()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def durable_places(request):
+    return places(request, request.param)
 
 
 def event(number, user="u", item="i", **fields):
@@ -438,8 +458,8 @@ def test_exposures_come_newest_first_and_by_user(log):
     assert [each.request_id for each in log.exposures(n=1)] == ["r2"]
 
 
-def test_many_threads_share_the_log_and_every_event_is_there_once(tmp_path):
-    log = SqliteLog(tmp_path / "log.db")
+def test_many_threads_share_the_log_and_every_event_is_there_once(durable_places):
+    log = durable_places()()
     start, receipts = Barrier(8), []
 
     def work(worker):
@@ -506,9 +526,9 @@ STEPS = st.lists(
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(steps=STEPS)
-def test_the_file_and_the_lists_always_agree(steps, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("twin")
-    plain, durable = MemoryLog(), SqliteLog(folder / "log.db")
+def test_the_database_and_the_lists_always_agree(steps, durable_places):
+    opened = durable_places()
+    plain, durable = MemoryLog(), opened()
     for step, fact in steps:
         if step == "append":
             assert outcome(durable, *fact) == outcome(plain, *fact)
@@ -518,7 +538,7 @@ def test_the_file_and_the_lists_always_agree(steps, tmp_path_factory):
             plain.append_exposure(fact)
             durable.append_exposure(fact)
     durable.close()
-    with SqliteLog(folder / "log.db") as durable:
+    with opened() as durable:
         assert everything(durable) == everything(plain)
 
 
