@@ -6,7 +6,6 @@ from polyscene.core.clock import FixedClock
 from polyscene.core.contracts import silent
 from polyscene.core.errors import ConflictError, InputError, NotFoundError
 from polyscene.events.event import Event, ItemPut
-from polyscene.jobs import engine as engine_module
 from polyscene.jobs.engine import Engine
 from polyscene.jobs.train import TrainRequest, train
 from polyscene.scenario.ask import Ask
@@ -35,21 +34,21 @@ def test_an_ask_sent_again_gets_its_first_answer_and_another_ask_is_refused(engi
         engine.recommend(Ask(scenario="home", user="u2", k=3, request_id="r1"))
 
 
-def test_a_promoted_bundle_is_taken_up_without_a_restart(space, engine, monkeypatch):
-    monkeypatch.setattr(engine_module, "LOOK_S", 0.0)
+def test_a_promoted_bundle_is_taken_up_without_a_restart(space, engine):
     old = engine.recommend(Ask(scenario="home", user="u1", request_id="before"))
     (report,) = train(space, TrainRequest(names=["home"], holdout=False), silent)
+    engine.lineup.take_up()
     new = engine.recommend(Ask(scenario="home", user="u1"))
     assert (old.bundle == new.bundle, new.bundle) == (False, report.bundle)
     assert engine.replay("before").bundle == old.bundle  # a replay answers from the bundle of its time
 
 
-def test_a_damaged_bundle_leaves_the_one_before_in_service(space, engine, monkeypatch):
-    monkeypatch.setattr(engine_module, "LOOK_S", 0.0)
+def test_a_damaged_bundle_leaves_the_one_before_in_service(space, engine):
     before = engine.recommend(Ask(scenario="popular", user="u1")).bundle
     (report,) = train(space, TrainRequest(names=["popular"], holdout=False), silent)
     tensors = space.root / "bundles" / "popular" / report.bundle / "tensors.safetensors"
     tensors.write_bytes(tensors.read_bytes()[:-1])
+    engine.lineup.take_up()
     assert engine.recommend(Ask(scenario="popular", user="u1")).bundle == before
     (problem,) = engine.status()["problems"]
     assert "tensors.safetensors" in problem

@@ -41,13 +41,16 @@ def list_(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = Fal
 def promote(
     scenario: Scenario,
     bundle: Annotated[str, typer.Argument(help="Id of the bundle that shall serve.")],
+    force: Annotated[bool, typer.Option("--force", help="Also if it fails the canary's checks.")] = False,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
-    """Point a scenario at a bundle."""
-    from polyscene.jobs.workspace import Workspace
+    """Point a scenario at a bundle, once it answered real users as well as the current one does."""
+    from polyscene.jobs.bundles import promote as job
 
-    Workspace.open(workspace).shelf().promote(scenario, bundle)
+    change = job(workspace, scenario, bundle, force=force)
     show.note(f"{scenario} is served by {bundle}; a running service takes it up at its next look")
+    if change.forced:
+        show.note(f"by force, although: {change.forced}")
 
 
 @app.command()

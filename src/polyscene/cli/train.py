@@ -56,10 +56,13 @@ def train(
         float | None, typer.Option("--budget", help="Seconds that one fit may take; stops early, says so.")
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Overrides the workspace's seed.")] = None,
+    force: Annotated[
+        bool, typer.Option("--force", help="Promote also what fails the canary's checks.")
+    ] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
-    """Fit scenarios from the live log, save each as a bundle and promote it."""
+    """Fit scenarios from the live log, save each as a bundle and promote it if it is sound."""
     from polyscene.jobs.ingest import ingest as ingest_job
     from polyscene.jobs.train import TrainRequest
     from polyscene.jobs.train import train as job
@@ -69,7 +72,9 @@ def train(
     bars = progress(quiet)
     if data is not None:
         ingest_job(Workspace.create(workspace), data, pairs(mapping, "--map"), bars)
-    request = TrainRequest(names=tuple(names or ()), holdout=holdout, budget_s=budget, seed=seed)
+    request = TrainRequest(
+        names=tuple(names or ()), holdout=holdout, force=force, budget_s=budget, seed=seed
+    )
     reports = job(Workspace.open(workspace), request, bars)
     if json:
         show.as_json(reports)
@@ -90,3 +95,5 @@ def train(
     for report in reports:
         for warning in report.warnings:
             show.note(f"{report.scenario}: {warning}")
+        if report.refused:
+            show.note(f"{report.scenario}: not promoted: {report.refused}")

@@ -1,10 +1,114 @@
-"""Lists and collects the bundles of a workspace."""
+"""The bundles of a workspace: what is there, what serves, and how that changes."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from polyscene.artifacts.shelf import Shelf
+import msgspec
+
+from polyscene.artifacts.bundle import Manifest
+from polyscene.artifacts.shelf import Promotion, Shelf
+from polyscene.core.clock import SystemClock
+from polyscene.core.errors import NotFoundError, nearest
+from polyscene.dataset.world import World
+from polyscene.jobs.canary import Canary
+from polyscene.jobs.lineup import Lineup
+from polyscene.jobs.loader import Loader
 from polyscene.jobs.workspace import Workspace
+
+
+class BundleDetail(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is known of one bundle. `size` in bytes; `created` UTC ms; `config` is its scenario."""
+
+    scenario: str
+    bundle: str
+    current: bool
+    size: int
+    created: int
+    parent: str | None
+    metrics: Mapping[str, float | None]
+    notes: tuple[str, ...]
+    log_position: int | None
+    data: str
+    code: str
+    config: Mapping[str, Any]
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True):
+    """What serves now, what did before, and the checks that it failed where it was forced."""
+
+    scenario: str
+    bundle: str
+    instead_of: str | None
+    forced: str = ""
+
+
+class Bundles:
+    """The shelf as a running service sees it; what is promoted here answers the next request."""
+
+    def __init__(self, lineup: Lineup) -> None:
+        self._lineup = lineup
+
+    def listing(self) -> list[dict[str, Any]]:
+        """Every bundle of every scenario, newest first within one."""
+        return on_shelf(self._lineup.shelf)
+
+    def detail(self, scenario: str, bundle: str) -> BundleDetail:
+        """One bundle. Raises NotFoundError if there is none of that id."""
+        shelf = self._known(scenario)
+        found = {each.id: each.manifest for each in shelf.list(scenario)}
+        if bundle not in found:
+            raise NotFoundError(f"bundles: {scenario!r} has no bundle {bundle!r}{nearest(bundle, found)}")
+        return _detail(scenario, bundle, found[bundle], current=shelf.current(scenario) == bundle)
+
+    def history(self, scenario: str) -> list[Promotion]:
+        """Every promotion and way back of a scenario, newest first."""
+        return list(reversed(self._known(scenario).history(scenario)))
+
+    def promote(
+        self, scenario: str, bundle: str, *, force: bool = False, instead_of: str | None = None
+    ) -> Change:
+        """Makes a bundle serve, once the canary found it sound.
+
+        Raises:
+            NotFoundError: No such scenario or bundle.
+            CanaryError: The bundle failed a check, and `force` is not given.
+            ConflictError: Another bundle than `instead_of` is current.
+        """
+        before = self._known(scenario).current(scenario)
+        verdict = self._lineup.canary().promote(scenario, bundle, force=force, instead_of=instead_of)
+        self._lineup.take_up(examined=(scenario, bundle))
+        return Change(scenario=scenario, bundle=bundle, instead_of=before, forced=verdict.why)
+
+    def roll_back(self, scenario: str, *, instead_of: str) -> Change:
+        """Makes the bundle before the current one serve again; it did so before, so it is not examined.
+
+        Raises:
+            NotFoundError: No such scenario, or nothing to go back to.
+            ConflictError: Another bundle than `instead_of` is current.
+        """
+        bundle = self._known(scenario).roll_back(scenario, instead_of=instead_of)
+        self._lineup.take_up(examined=(scenario, bundle))
+        return Change(scenario=scenario, bundle=bundle, instead_of=instead_of)
+
+    def _known(self, scenario: str) -> Shelf:
+        """The shelf. Raises NotFoundError where it has nothing of that name."""
+        names = self._lineup.shelf.names()
+        if scenario not in names:
+            raise NotFoundError(f"bundles: no bundles of a scenario {scenario!r}{nearest(scenario, names)}")
+        return self._lineup.shelf
+
+
+def promote(root: Path, scenario: str, bundle: str, *, force: bool = False) -> Change:
+    """As `Bundles.promote`, for a workspace that nobody need serve; a service takes it up by itself."""
+    space = Workspace.open(root)
+    shelf = space.shelf()
+    before = shelf.current(scenario)
+    with space.reader() as log:
+        world = World.open(log)
+        canary = Canary(Loader(shelf, world), world.now, SystemClock().now(), space.train.floor)
+        verdict = canary.promote(scenario, bundle, force=force)
+    return Change(scenario=scenario, bundle=bundle, instead_of=before, forced=verdict.why)
 
 
 def listing(root: Path) -> list[dict[str, Any]]:
@@ -32,3 +136,20 @@ def collect(root: Path) -> dict[str, list[str]]:
     space = Workspace.open(root)
     shelf = space.shelf()
     return {name: shelf.collect(name, keep=space.train.keep_bundles) for name in shelf.names()}
+
+
+def _detail(scenario: str, bundle: str, manifest: Manifest, *, current: bool) -> BundleDetail:
+    return BundleDetail(
+        scenario=scenario,
+        bundle=bundle,
+        current=current,
+        size=sum(file.size for file in manifest.files.values()),
+        created=manifest.created,
+        parent=manifest.parent,
+        metrics=manifest.metrics,
+        notes=manifest.notes,
+        log_position=manifest.log_position,
+        data=manifest.data,
+        code=manifest.code,
+        config=manifest.config,
+    )

@@ -1,10 +1,12 @@
 """Bundles made ready to answer: loaded once, kept, and given the catalogue of the moment they answer in."""
 
-from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 from threading import Lock
+from weakref import WeakValueDictionary
 
 from polyscene.artifacts.bundle import Manifest
 from polyscene.artifacts.shelf import Shelf
@@ -14,8 +16,8 @@ from polyscene.dataset.moment import Moment
 from polyscene.scenario.answer import Served
 from polyscene.scenario.file import read_scenario
 
-KEPT = 16
-"""Loaded bundles that stay in memory: those that serve, and some that replays asked for."""
+KEPT = 4
+"""Loaded bundles that stay in memory for replays, besides those that somebody holds on to."""
 
 
 class MomentView:
@@ -44,41 +46,50 @@ class MomentView:
             self._moment.reset(token)
 
 
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class Loaded:
+    """A bundle in memory: what answers, and what is written of it."""
+
+    served: Served
+    manifest: Manifest
+
+
 class Loader:
-    """Loads bundles of a shelf into served scenarios and keeps the latest."""
+    """Loads bundles of a shelf into served scenarios.
+
+    What somebody holds is never loaded twice; of the rest the latest few stay, so that swapping bundles for
+    ever needs no more memory than the few.
+    """
 
     def __init__(self, shelf: Shelf, live: View) -> None:
         self.shelf = shelf
         self._view = MomentView(live)
-        self._kept: OrderedDict[tuple[str, str], tuple[Served, Manifest]] = OrderedDict()
+        self._alive: WeakValueDictionary[tuple[str, str], Loaded] = WeakValueDictionary()
+        self._latest: deque[Loaded] = deque(maxlen=KEPT)
         self._lock = Lock()
 
-    def served(self, name: str, bundle: str) -> Served:
+    def load(self, name: str, bundle: str) -> Loaded:
         """A scenario as the bundle holds it: recipe and tensors, checked against their digests.
+
+        Nobody waits for a bundle that another thread loads, so two threads may load the same one at once.
 
         Raises:
             NotFoundError: No such bundle, or it was collected.
             BundleError: It is damaged.
         """
-        return self._load(name, bundle)[0]
-
-    def metrics(self, name: str, bundle: str) -> Mapping[str, float | None]:
-        """What the bundle's manifest says of its quality."""
-        return self._load(name, bundle)[1].metrics
+        key = (name, bundle)
+        found = self._alive.get(key)
+        if found is None:
+            manifest, state = self.shelf.read(name, bundle)
+            scenario = read_scenario(manifest.config, f"bundle {name}/{bundle}")
+            pipeline = scenario.load(state, Run(view=self._view, threads=1))
+            found = Loaded(Served(scenario, pipeline, bundle), manifest)
+        with self._lock:
+            found = self._alive.setdefault(key, found)
+            if all(found is not each for each in self._latest):
+                self._latest.append(found)
+        return found
 
     def seeing(self, moment: Moment) -> AbstractContextManager[None]:
         """While open, every loaded part sees the catalogue of `moment`."""
         return self._view.at(moment)
-
-    def _load(self, name: str, bundle: str) -> tuple[Served, Manifest]:
-        key = (name, bundle)
-        with self._lock:
-            if key not in self._kept:
-                manifest, state = self.shelf.read(name, bundle)
-                scenario = read_scenario(manifest.config, f"bundle {name}/{bundle}")
-                pipeline = scenario.load(state, Run(view=self._view, threads=1))
-                self._kept[key] = (Served(scenario, pipeline, bundle), manifest)
-                if len(self._kept) > KEPT:
-                    self._kept.popitem(last=False)
-            self._kept.move_to_end(key)
-            return self._kept[key]

@@ -10,13 +10,15 @@ import numpy as np
 from polyscene.artifacts.bundle import Facts
 from polyscene.core.clock import SystemClock
 from polyscene.core.contracts import Data, Progress, Run, StillView
-from polyscene.core.errors import InputError, nearest
+from polyscene.core.errors import CanaryError, InputError, nearest
 from polyscene.dataset.split import Holdout, split
 from polyscene.dataset.world import World
 from polyscene.evaluate.beyond import item_facts
 from polyscene.evaluate.metrics import measure
 from polyscene.evaluate.ranking import rank
+from polyscene.jobs.canary import Canary
 from polyscene.jobs.exam import AskedScene
+from polyscene.jobs.loader import Loader
 from polyscene.jobs.workspace import Workspace
 from polyscene.observe.timing import Stopwatch
 from polyscene.scenario.file import Scenario, chain
@@ -28,17 +30,24 @@ KS = (10, 50)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainRequest:
-    """What to fit. `names` empty: every scenario file. `budget_s`, `seed` None: the workspace's."""
+    """What to fit. `names` empty: every scenario file. `budget_s`, `seed` None: the workspace's.
+
+    `force` promotes a bundle that the canary refuses.
+    """
 
     names: Sequence[str] = ()
     holdout: bool = True
+    force: bool = False
     budget_s: float | None = None
     seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TrainReport:
-    """One fitted scenario; `metrics` is empty where nothing was held out."""
+    """One fitted scenario; `metrics` is empty where nothing was held out.
+
+    `refused`: why the canary kept the bundle from being promoted; empty if it was promoted.
+    """
 
     scenario: str
     bundle: str
@@ -46,10 +55,11 @@ class TrainReport:
     fit_cpu_seconds: float
     metrics: Mapping[str, float]
     warnings: tuple[str, ...]
+    refused: str = ""
 
 
 def train(workspace: Workspace, request: TrainRequest, progress: Progress) -> list[TrainReport]:
-    """Fits scenarios from the live log, saves each as a bundle and promotes it.
+    """Fits scenarios from the live log, saves each as a bundle, and promotes it if the canary lets it.
 
     With a holdout each user's last event is kept out of the fit and ranked among all items afterwards;
     the figures go into the manifest (docs/adr/0008).
@@ -62,32 +72,33 @@ def train(workspace: Workspace, request: TrainRequest, progress: Progress) -> li
 
 
 def train_in_turn(workspace: Workspace, request: TrainRequest, progress: Progress) -> Iterator[TrainReport]:
-    """As `train`, but tells of each scenario as soon as it is promoted."""
+    """As `train`, but tells of each scenario as soon as it is done."""
     scenarios = workspace.scenarios()
     for name in request.names:
         if name not in scenarios:
             raise InputError(f"train: no scenario {name!r}{nearest(name, scenarios)}")
     names = _with_fallbacks(request.names, workspace, scenarios) if request.names else sorted(scenarios)
     with workspace.reader() as log:
-        world = World.open(log)
-        data, position = world.data(), world.position
-    job = _Job(workspace, data, request.holdout, _run(workspace, request, data, progress), position)
-    for name in names:
-        yield job.fit(scenarios[name])
+        job = _Job(workspace, World.open(log), request, progress)
+        for name in names:
+            yield job.fit(scenarios[name])
 
 
-@dataclass(frozen=True, slots=True)
 class _Job:
     """What all fits of one call share."""
 
-    workspace: Workspace
-    data: Data
-    holdout: bool
-    run: Run
-    log_position: int
+    def __init__(
+        self, workspace: Workspace, world: World, request: TrainRequest, progress: Progress
+    ) -> None:
+        self.workspace = workspace
+        self.world = world
+        self.request = request
+        self.data, self.log_position = world.data(), world.position
+        self.run = _run(workspace, request, self.data, progress)
+        self.loader = Loader(workspace.shelf(), world)
 
     def fit(self, scenario: Scenario) -> TrainReport:
-        """Fits, measures, saves and promotes one scenario."""
+        """Fits, measures, saves, examines and promotes one scenario."""
         run = replace(self.run, warnings=[])
         data, test = self._held_out(scenario)
         with Stopwatch() as watch:
@@ -104,7 +115,7 @@ class _Job:
         )
         shelf = self.workspace.shelf()
         bundle = shelf.add(scenario.scenario, pipeline.state(), facts)
-        shelf.promote(scenario.scenario, bundle)
+        refused = self._promote(scenario.scenario, bundle)
         shelf.collect(scenario.scenario, keep=self.workspace.train.keep_bundles)
         return TrainReport(
             scenario=scenario.scenario,
@@ -113,14 +124,25 @@ class _Job:
             fit_cpu_seconds=watch.cost.cpu_seconds,
             metrics=metrics,
             warnings=tuple(run.warnings),
+            refused=refused,
         )
+
+    def _promote(self, name: str, bundle: str) -> str:
+        """Why the bundle was not promoted; empty if it was."""
+        floor = self.workspace.train.floor
+        canary = Canary(self.loader, self.world.now, SystemClock().now(), floor)
+        try:
+            canary.promote(name, bundle, force=self.request.force)
+        except CanaryError as problem:
+            return str(problem)
+        return ""
 
     def _held_out(self, scenario: Scenario) -> tuple[Data, Holdout | None]:
         """The data without each user's last event, and those events; all of it where they are too few.
 
         A scenario that shows items again learns from repeats, and is asked for them.
         """
-        if not self.holdout or len(self.data.users) < LEAST_USERS:
+        if not self.request.holdout or len(self.data.users) < LEAST_USERS:
             return self.data, None
         parts = split(self.data, "loo", repeats="drop" if scenario.seen == "drop" else "keep")
         return parts.fit_all, parts.test

@@ -39,12 +39,16 @@ class ServeSettings(Config, frozen=True, kw_only=True, tag="serve"):
 
 
 class TrainSettings(Config, frozen=True, kw_only=True, tag="train"):
-    """How fits run. `budget_s` 0 means no limit, `threads` 0 every core."""
+    """How fits run. `budget_s` 0 means no limit, `threads` 0 every core.
+
+    `floor`: a bundle is promoted only if its ndcg@10 is at least this share of the current one's; 0: any.
+    """
 
     seed: Natural = 0
     threads: Natural = 0
     budget_s: Annotated[float, msgspec.Meta(ge=0)] = 0
     keep_bundles: Positive = 5
+    floor: Annotated[float, msgspec.Meta(ge=0)] = 0.8
 
 
 @dataclass(frozen=True, slots=True)

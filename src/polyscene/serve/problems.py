@@ -8,7 +8,14 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from polyscene.core.errors import BusyError, ConflictError, InputError, NotFoundError, PolysceneError
+from polyscene.core.errors import (
+    BusyError,
+    CanaryError,
+    ConflictError,
+    InputError,
+    NotFoundError,
+    PolysceneError,
+)
 from polyscene.serve.settings import HEADERS
 
 RETRY_AFTER_S = 1
@@ -67,7 +74,7 @@ async def on_http(request: Request, error: Exception) -> Response:
 async def on_polyscene(request: Request, error: Exception) -> Response:
     """Our own errors: 409 and 422 for bad input, 404 for unknown names, 503 for what may pass."""
     assert isinstance(error, PolysceneError)
-    if isinstance(error, ConflictError):
+    if isinstance(error, ConflictError | CanaryError):
         return problem(request, 409, str(error))
     if isinstance(error, InputError):
         return problem(request, 422, str(error))

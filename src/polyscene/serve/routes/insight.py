@@ -114,7 +114,7 @@ def _try(engine: Engine, name: str, body: TryBody) -> Tried:
         user=body.user,
         history=history,
         k=body.k,
-        context={"anchors": body.context.anchors} if body.context.anchors else {},
+        context=body.context,
         filter=body.filter,
         exclude=body.exclude,
     )

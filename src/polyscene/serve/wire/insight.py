@@ -81,7 +81,7 @@ class TryBody(Strict, frozen=True, kw_only=True):
     user: Id | None = None
     history: Annotated[list[PastBody], msgspec.Meta(max_length=1000)] | None = None
     k: Annotated[int, msgspec.Meta(ge=1, le=200)] | None = None
-    context: Context = Context()
+    context: Context = {}
     filter: Annotated[str, msgspec.Meta(max_length=2000)] | None = None
     exclude: Annotated[list[Id], msgspec.Meta(max_length=1000)] = []
 
