@@ -5,10 +5,8 @@ from concurrent.futures import Future
 from contextlib import ExitStack, closing
 from typing import Any
 
-import psycopg
-
 from polyscene.core.clock import Clock, SystemClock
-from polyscene.core.errors import NotFoundError, StoreError
+from polyscene.core.errors import StoreError
 from polyscene.events import postgres_writing as writing
 from polyscene.events.check import check_bulk, check_exposure, check_once, check_records
 from polyscene.events.event import Exposure, Posted
@@ -16,7 +14,7 @@ from polyscene.events.group import GroupCommit
 from polyscene.events.log import Bulk, Erased, Once, Receipt
 from polyscene.events.pending import Pending
 from polyscene.events.postgres_reading import SCHEMA, PostgresReader, storable
-from polyscene.events.postgres_server import Address, Connection, guard
+from polyscene.events.postgres_server import Address, Connection, Fault, Lost, guard
 from polyscene.events.postgres_tables import ALL, last_position, lock, prepare
 
 BULK_ROWS = 100_000
@@ -26,7 +24,7 @@ BULK_ROWS = 100_000
 class _Transactions:
     """The writer's connection, made anew when it was lost, and the codes it gives out."""
 
-    faults: tuple[type[Exception], ...] = (psycopg.Error, StoreError, NotFoundError)
+    faults: tuple[type[Exception], ...] = (Fault, StoreError)
 
     def __init__(self, address: Address) -> None:
         self._address = address
@@ -53,7 +51,7 @@ class _Transactions:
         self._committing = False
         try:
             self._connection.execute("BEGIN")
-        except psycopg.OperationalError:
+        except Lost:
             # the connection was cut while nothing was under way, so nothing can be lost by a new one
             self._connection.close()
             self._open()
@@ -70,7 +68,7 @@ class _Transactions:
         unknown = self._committing and self._connection.closed
         try:
             self._connection.execute("ROLLBACK")
-        except psycopg.Error:
+        except Fault:
             self._connection.close()
         self.book.revert()
         if isinstance(problem, StoreError):
@@ -159,6 +157,7 @@ class PostgresLog(PostgresReader):
         self.flush()
         if storable(user) is None:
             return Erased(0, 0, 0, self.position)
+        erased: Erased
         codes, erased = self._do(writing.erase_user, user, at).result()
         self._names.forget(codes)
         with guard(self._address, "erase"), closing(self._address.connect(readonly=False)) as connection:

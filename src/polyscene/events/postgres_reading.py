@@ -2,16 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from heapq import merge
 from itertools import islice
 from operator import itemgetter
-from select import POLLIN, poll
 from threading import BoundedSemaphore, Lock
 from typing import Any, Self
 
 import numpy as np
-from psycopg.pq import TransactionStatus
 
 from polyscene.core.arrays import Array, Codes
 from polyscene.core.clock import DAY_MS
@@ -19,7 +17,7 @@ from polyscene.core.errors import BusyError, StoreError
 from polyscene.events.event import EdgePut, Event, Exposure, ItemPut, Merge, Record, UserPut
 from polyscene.events.log import SHOWN, Columns
 from polyscene.events.names import Family, NameLists, named
-from polyscene.events.postgres_server import Address, Connection, guard
+from polyscene.events.postgres_server import Address, Connection, guard, has_news, is_idle
 from polyscene.events.postgres_tables import check_format, last_position
 from polyscene.events.postgres_writing import EVENT_COLUMNS
 from polyscene.events.rows import EDGE_PUT, ITEM_PUT, MERGE, USER_PUT, Row, event_of, exposure_of, put_of
@@ -82,8 +80,11 @@ class PostgresReader:
         self._pool = Lock()
         self._places = BoundedSemaphore(MOST_READERS)
         self._open = True
-        with self._reading("open") as connection:
-            check_format(connection, self._address)
+        with ExitStack() as undo:
+            undo.callback(PostgresReader.close, self)
+            with self._reading("open") as connection:
+                check_format(connection, self._address)
+            undo.pop_all()
 
     @contextmanager
     def _reading(self, doing: str) -> Iterator[Connection]:
@@ -109,13 +110,13 @@ class PostgresReader:
                 connection = self._idle.pop() if self._idle else None
             if connection is None:
                 return self._address.connect(readonly=True)
-            if not _has_news(connection):
+            if not has_news(connection):
                 return connection
             connection.close()
 
     def _give_back(self, connection: Connection) -> None:
         with self._pool:
-            if self._open and connection.info.transaction_status == TransactionStatus.IDLE:
+            if self._open and is_idle(connection):
                 self._idle.append(connection)
                 return
         connection.close()
@@ -299,13 +300,6 @@ def storable(text: str) -> str | None:
     except UnicodeEncodeError:
         return None
     return None if "\0" in text else text
-
-
-def _has_news(connection: Connection) -> bool:
-    """Whether the server spoke while nothing was asked: it says good-bye, or is gone already."""
-    door = poll()
-    door.register(connection.fileno(), POLLIN)
-    return bool(door.poll(0))
 
 
 def _names_since(connection: Connection, family: Family, since: int) -> list[str]:

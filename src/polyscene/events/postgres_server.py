@@ -3,25 +3,33 @@
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from select import POLLIN, poll
 from typing import Any, Self
 
-from polyscene.core.errors import ConfigError, StoreError
+from polyscene.core.errors import ConfigError, FullError, StoreError
 
 try:
     import psycopg
     from psycopg.conninfo import conninfo_to_dict, make_conninfo
+    from psycopg.pq import TransactionStatus
 except ImportError as problem:
     raise ConfigError(
         "a log in PostgreSQL needs the driver psycopg; run `pip install 'polyscene[postgres]'`"
     ) from problem
 
 Connection = psycopg.Connection[tuple[Any, ...]]
-_DEFAULTS: dict[str, int | str] = {"connect_timeout": 5, "application_name": "polyscene"}
+Fault = psycopg.Error
+Lost = psycopg.OperationalError
+_DEFAULTS: dict[str, int | str] = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 25_000,
+    "application_name": "polyscene",
+}
 # both ends notice soon that the other is gone: a lost writer must not hold its lock for hours
 _ALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3}
 _SESSION = {"search_path": "", "client_encoding": "UTF8"} | {f"tcp_{name}": n for name, n in _ALIVE.items()}
 _HINTS = {
-    "53100": "the server's disk is full: free space there",
+    "53100": "the server's disk is full: make space there, it goes on by itself then",
     "53300": "the server has no connection left: raise its max_connections, or stop other clients",
     "25006": "this server takes no writes (a standby, or set to read-only): "
     "give the address of the primary; with several hosts add target_session_attrs=read-write",
@@ -100,7 +108,20 @@ class Address:
         if lost:
             hint = f"{hint or _LOST} Once it is back, work goes on by itself"
         said = f"{self}: {doing}: {self.mask(problem)} ({code or 'no connection'})"
-        return StoreError("; ".join(filter(None, [said, outcome, hint])))
+        kind = FullError if code == "53100" else StoreError
+        return kind("; ".join(filter(None, [said, outcome, hint])))
+
+
+def is_idle(connection: Connection) -> bool:
+    """Whether a connection is whole and outside any transaction."""
+    return connection.info.transaction_status == TransactionStatus.IDLE
+
+
+def has_news(connection: Connection) -> bool:
+    """Whether the server spoke while nothing was asked: it says good-bye, or is gone already."""
+    door = poll()
+    door.register(connection.fileno(), POLLIN)
+    return bool(door.poll(0))
 
 
 @contextmanager
