@@ -18,7 +18,7 @@ def document(client):
 def test_the_document_names_exactly_the_routes_that_answer(client, document):
     served = set()
     for route in routes_of(OPERATIONS):
-        assert client.request("TRACE", re.sub(r"\{.*\}", "x", route.path)).status_code == 405
+        assert client.request("TRACE", re.sub(r"\{.*?\}", "x", route.path)).status_code == 405
         path = re.sub(r":\w+\}", "}", route.path)
         served |= {(method, path) for method in route.methods - {"HEAD"}}
     named = {(method.upper(), path) for path, each in document["paths"].items() for method in each}

@@ -109,8 +109,8 @@ class LiveCatalogue:
         column.write(code, value if fits else None)
 
 
-def check_types(records: Iterable[ItemPut], known: Mapping[str, ColumnType]) -> None:
-    """Passes if all attributes have the types they had before, `known` and among `records`.
+def check_types(records: Iterable[ItemPut], known: Mapping[str, ColumnType]) -> dict[str, ColumnType]:
+    """The types after `records`, if all attributes have those they had before, `known` and among them.
 
     Raises:
         InputError: One differs, or there are too many attributes; the text names item and attribute.
@@ -128,6 +128,7 @@ def check_types(records: Iterable[ItemPut], known: Mapping[str, ColumnType]) -> 
             raise InputError(
                 f"item {record.id!r}: more than {MAX_ATTRIBUTES} attribute names; use tags for open sets"
             )
+    return met
 
 
 def _clash(record: ItemPut, name: str, expected: ColumnType) -> str:

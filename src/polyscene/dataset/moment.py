@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from polyscene.core.arrays import Codes
 from polyscene.core.catalogue import Catalogue
 from polyscene.dataset.codemap import CodeMap
@@ -29,9 +31,11 @@ class Moment:
         return self.pasts.guests.person(code, self.position) if code >= 0 else code
 
     def group(self, user: str) -> list[str]:
-        """All ids that are one person with a known user; the one they answer as first, guests by merge."""
-        codes = self.pasts.guests.group(self.users.code(user), self.position)
-        return [self.users.id(code) for code in codes]
+        """All ids that are one person with `user`, the one they answer as first; itself if unknown."""
+        code = self.users.code(user)
+        if code < 0:
+            return [user]
+        return self.users.ids_of(np.array(self.pasts.guests.group(code, self.position)))
 
     def past(self, user: str) -> Past:
         """All that a user did, by time then position."""

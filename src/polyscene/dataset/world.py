@@ -1,15 +1,15 @@
 """The live state over an event log: codes, catalogue, users' histories; as of now or of any position."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from threading import Lock, RLock
 
 import numpy as np
 
 from polyscene.core.arrays import Bools, Codes
-from polyscene.core.catalogue import Catalogue
+from polyscene.core.catalogue import Catalogue, ColumnType
 from polyscene.core.contracts import Data, Edges
-from polyscene.core.errors import DataError, NotFoundError
+from polyscene.core.errors import DataError, InputError, NotFoundError
 from polyscene.core.queries import HISTORY_COLUMNS
 from polyscene.dataset.catalogue import catalogue_as_of
 from polyscene.dataset.codemap import CodeMap
@@ -115,9 +115,21 @@ class World:
         Raises:
             InputError: One differs; the text names item and attribute.
         """
+        check_types(puts, self._types())
+
+    def clashes(self, puts: Mapping[int, ItemPut]) -> dict[int, str]:
+        """What `check` has against each of several puts, taken in this order without those it refuses."""
+        known, found = self._types(), {}
+        for key, put in puts.items():
+            try:
+                known = check_types([put], known)
+            except InputError as error:
+                found[key] = str(error)
+        return found
+
+    def _types(self) -> dict[str, ColumnType]:
         with self._writing:
-            known = self._live.types()
-        check_types(puts, known)
+            return self._live.types()
 
     def refresh(self, upto: int | None = None) -> int:
         """Absorbs what the log got since the last call; gives the number of records.

@@ -42,6 +42,11 @@ def check_records(records: Sequence[Posted], now: int | None = None) -> None:
             )
 
 
+def fault_of(record: Posted, now: int | None = None) -> str:
+    """The first thing that `check_records` would refuse a record for, field first; empty if none."""
+    return next(_problems(record, now), "")
+
+
 def check_once(once: Once) -> None:
     """Nothing, if an idempotency key may be kept. Raises InputError with the field otherwise."""
     if not isinstance(once.key, str) or not _KEY.fullmatch(once.key):

@@ -10,7 +10,7 @@ from polyscene.core.catalogue import Catalogue, Column
 from polyscene.core.errors import NotFoundError
 from polyscene.dataset.moment import Moment
 from polyscene.dataset.world import World
-from polyscene.events.event import UserPut
+from polyscene.events.event import EdgePut, Event, UserPut
 from polyscene.events.log import LogReader
 
 TITLES = ("title", "name")
@@ -99,7 +99,7 @@ class Lookup:
         moment = self._world.now
         if moment.users.code(user) < 0:
             raise NotFoundError(
-                f"users: no user {user!r} was ever put or seen; put it with PUT /v1/users/ID, or post events"
+                f"users: no user {user!r} was ever put or seen; post its events, or PUT /v1/users/ID"
             )
         group, times = moment.group(user), moment.past(user).rows["time"]
         attributes: dict[str, Any] = {}
@@ -114,6 +114,28 @@ class Lookup:
             "first": int(times[0]) if len(times) else None,
             "last": int(times[-1]) if len(times) else None,
         }
+
+    def person(self, user: str) -> str:
+        """The id that a user id answers as; its own for most."""
+        return self._world.now.group(user)[0]
+
+    def edges(
+        self,
+        source: str | None = None,
+        relation: str | None = None,
+        target: str | None = None,
+        *,
+        after: tuple[str, str, str] | None = None,
+        n: int,
+    ) -> list[EdgePut]:
+        """Up to `n` edges that hold, by (source, relation, target), those behind `after`."""
+        return self._log.edges(source, relation, target, after=after, n=n)
+
+    def events(
+        self, n: int, *, before: int | None, user: str | None, item: str | None
+    ) -> list[tuple[int, Event]]:
+        """The last `n` events with a log position below `before`, newest first; of a user, of an item."""
+        return self._log.newest_events(n, before=before, user=user, item=item)
 
     def users(self, after: int, n: int) -> tuple[list[str], int | None]:
         """Up to `n` user ids with codes above `after`, and the code to go on after; None at the end."""

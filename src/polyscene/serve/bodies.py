@@ -1,6 +1,8 @@
 """Reading what a client sends: limits first, then one typed parse, and replies as JSON."""
 
 import asyncio
+import re
+from hashlib import blake2b
 from typing import Any, TypeVar
 
 import msgspec
@@ -8,11 +10,13 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from polyscene.core.errors import nearest
+from polyscene.events.log import Once
 from polyscene.serve.house import house
 from polyscene.serve.problems import RequestError
 from polyscene.serve.wire.base import Id
 
 T = TypeVar("T", bound=msgspec.Struct)
+_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _decoders: dict[type, msgspec.json.Decoder[Any]] = {}
 
 
@@ -23,6 +27,32 @@ async def read_body(request: Request, shape: type[T]) -> T:
         RequestError: 413 too large, 415 not JSON, 408 too slow, 400 not parseable, 422 wrong type or range.
     """
     return decode(await _raw(request), shape)
+
+
+async def read_once(request: Request, shape: type[T]) -> tuple[T, Once | None]:
+    """The body as a `shape`, and the idempotency key that it came under. Raises as `read_body` does."""
+    raw = await _raw(request)
+    return decode(raw, shape), once_of(request, raw)
+
+
+def once_of(request: Request, body: bytes = b"") -> Once | None:
+    """The idempotency key of a request, bound to what the request says; None without one.
+
+    Raises:
+        RequestError: 422; the header is empty, too long, or there are several.
+    """
+    given = request.headers.getlist("idempotency-key")
+    if not given:
+        return None
+    if len(given) > 1 or not _KEY.fullmatch(given[0]):
+        raise RequestError(
+            422, "header: Idempotency-Key: expected one, of 1 to 255 printable ASCII characters"
+        )
+    digest = blake2b(digest_size=16)
+    scope = request.scope
+    for part in (scope["method"].encode(), scope["path"].encode(), scope["query_string"], body):
+        digest.update(b"%d " % len(part) + part)
+    return Once(given[0], digest.digest())
 
 
 def decode(raw: bytes, shape: type[T]) -> T:
@@ -81,18 +111,25 @@ def json_reply(value: object, status: int = 200) -> Response:
     return Response(msgspec.json.encode(value), status, media_type="application/json")
 
 
+def check_head(request: Request, media: str, most: int) -> None:
+    """Passes if the headers announce a plain body of type `media` with at most `most` bytes.
+
+    Raises:
+        RequestError: 415 another type or a packed body, 413 too large.
+    """
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != media:
+        raise RequestError(415, f"body: Content-Type is {kind!r}; send {media}")
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise RequestError(415, f"body: Content-Encoding is not read here; send plain {media}")
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and int(declared[:18]) > most:
+        raise RequestError(413, f"body: {declared[:18]} bytes; at most {most} are read, send less at once")
+
+
 async def _raw(request: Request) -> bytes:
     settings = house(request).settings
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        raise RequestError(415, f"body: Content-Type is {kind!r}; send application/json")
-    if request.headers.get("content-encoding", "identity").lower() != "identity":
-        raise RequestError(415, "body: Content-Encoding is not read here; send plain JSON")
-    declared = request.headers.get("content-length", "0")
-    if declared.isdecimal() and int(declared[:18]) > settings.max_body:
-        raise RequestError(
-            413, f"body: {declared[:18]} bytes; at most {settings.max_body} are read, send less at once"
-        )
+    check_head(request, "application/json", settings.max_body)
     try:
         async with asyncio.timeout(settings.body_timeout_s):
             return await _at_most(request, settings.max_body)

@@ -8,10 +8,17 @@ from typing import Any
 import msgspec
 
 from polyscene import __version__
-from polyscene.serve.operations import Operation
+from polyscene.serve.operations import NDJSON, Operation
 from polyscene.serve.problems import Problem
 from polyscene.serve.sessions import COOKIE
 
+_ONCE = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "Of your choice: the same request sent again under it within a day is not done again",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[ -~]+$"},
+}
 _REF = "#/components/schemas/{name}"
 _HOLE = re.compile(r"\{(\w+)(?::\w+)?\}")
 
@@ -51,7 +58,11 @@ def _operation(each: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
         "operationId": each.name,
         "summary": each.summary,
         "tags": [each.path.strip("/").split("/")[-1 if each.path.count("/") == 1 else 1]],
-        "parameters": [*_path_parameters(each.path), *_query_parameters(each.params)],
+        "parameters": [
+            *_path_parameters(each.path),
+            *_query_parameters(each.params),
+            *([_ONCE] if each.once else []),
+        ],
         "responses": {"200": _reply(each, schema_of)}
         | {str(status): _problem(status) for status in _problems_of(each)},
     }
@@ -59,13 +70,19 @@ def _operation(each: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
         made["security"] = [{"key": []}, {"session": []}, {}]
         made["description"] = f"Where the service has keys: needs the role `{each.role}`."
     if each.body is not None:
-        made["requestBody"] = {
-            "required": True,
-            "content": {
-                "application/json": {"schema": schema_of[_key(each.body)], "example": each.body_example}
-            },
-        }
+        made["requestBody"] = {"required": True, "content": {each.body_media: _body(each, schema_of)}}
     return made
+
+
+def _body(each: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
+    schema = schema_of[_key(each.body)]
+    if each.body_media != NDJSON:
+        return {"schema": schema, "example": each.body_example}
+    lines = {"type": "string", "description": "One JSON object a line", "contentSchema": schema}
+    return {
+        "schema": lines | {"contentMediaType": "application/json"},
+        "example": msgspec.json.encode(each.body_example).decode() + "\n",
+    }
 
 
 def _problems_of(each: Operation) -> list[int]:

@@ -12,6 +12,7 @@ from polyscene.serve.admission import admit
 
 PATTERN = "polyscene.pattern"
 """Where a request's scope tells the path pattern, for counters and logs, which must not grow with ids."""
+NDJSON = "application/x-ndjson"
 Handler = Callable[[Request], Awaitable[Response]]
 Role = Literal["open", "read", "write", "admin"]
 """What a key must be allowed to do; each includes those before it. `open` needs no key."""
@@ -23,7 +24,8 @@ class Operation:
 
     `role` is what the caller's key must be allowed to do. `params`, `body` and `reply` are msgspec types; a
     `reply` of None is a text of the media type `media`. The examples are JSON data. `problems` are the
-    statuses besides success.
+    statuses besides success. `body_media` NDJSON: the body has one `body` a line. With `once` a request
+    under an Idempotency-Key is done once, however often it is sent.
     """
 
     method: str
@@ -38,6 +40,8 @@ class Operation:
     body_example: Any = None
     reply_example: Any = None
     problems: tuple[int, ...] = ()
+    body_media: str = "application/json"
+    once: bool = False
 
     @property
     def name(self) -> str:

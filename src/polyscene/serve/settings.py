@@ -44,8 +44,10 @@ class Settings:
     """What one server accepts.
 
     `hosts`: names a request may use in its Host and Origin headers; a page elsewhere that points its own
-    name at this machine (DNS rebinding) is refused. `max_body` in bytes. `readers` and `writers` are
-    threads; `waiting` is how many calls may be in the house per kind of thread before new ones get 503.
+    name at this machine (DNS rebinding) is refused. `max_body` in bytes; of a body that comes line by line
+    `max_lines` bytes in all and `max_line` a line, and `lines_timeout_s` for a batch of lines to come.
+    `readers` and `writers` are threads; `waiting` is how many calls may be in the house per kind of thread
+    before new ones get 503.
     `rate` and `anonymous_rate` are requests a second of a key without its own limit and of all callers
     without a key together; 0 is no limit. `drain_s` is how long a server that was told to end still takes
     requests while it says that it is not ready; `finish_s` how long it then waits for answers.
@@ -55,6 +57,9 @@ class Settings:
     line: LineLimits = LineLimits()
     max_body: int = 2 * 1024 * 1024
     body_timeout_s: float = 10.0
+    max_lines: int = 256 * 1024 * 1024
+    max_line: int = 1024 * 1024
+    lines_timeout_s: float = 60.0
     drain_s: float = 2.0
     finish_s: float = 10.0
     readers: int = 2

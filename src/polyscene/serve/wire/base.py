@@ -13,6 +13,7 @@ Moment = Annotated[
     int, msgspec.Meta(ge=0, le=253_402_300_799_999, description="UTC milliseconds since 1970")
 ]
 Number = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
+Cursor = Annotated[str, msgspec.Meta(max_length=4_096, description="From the reply before")]
 Text = Annotated[str, msgspec.Meta(max_length=10_000)]
 Label = Annotated[str, msgspec.Meta(max_length=512)]
 Tags = Annotated[list[Label], msgspec.Meta(max_length=200)]

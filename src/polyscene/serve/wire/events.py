@@ -4,15 +4,20 @@ from typing import Annotated
 
 import msgspec
 
-from polyscene.serve.wire.base import PLAIN, Attributes, Id, Moment, Name, Number, Strict
+from polyscene.events.event import Event
+from polyscene.serve.wire.base import PLAIN, Attributes, Cursor, Id, Moment, Name, Number, Strict
 
 
 class EventBody(Strict, frozen=True, kw_only=True):
-    """One act of a user on an item. The same `id` sent again counts once; `time` defaults to now."""
+    """One act of a user on an item. The same `id` sent again counts once; `time` defaults to now.
 
-    id: Id
+    Without an `id` the server makes one: from the Idempotency-Key if there is one, else a new one. The
+    action "impression" says that the item was visible; it is counted and is no act of the user.
+    """
+
     user: Id
     item: Id
+    id: Id | None = None
     action: Name = "interaction"
     time: Moment | None = None
     value: Number = 1.0
@@ -28,10 +33,34 @@ class EventsBody(Strict, frozen=True, kw_only=True):
     events: Annotated[list[EventBody], msgspec.Meta(min_length=1, max_length=1000)]
 
 
-class Kept(msgspec.Struct, frozen=True, kw_only=True):
-    """What is on disk now. `duplicates` were there before, `conflicts` among them with other content."""
+class EventsParams(Strict, frozen=True, kw_only=True):
+    """Which events to list: of one user id, of one item, or all."""
+
+    n: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 50
+    cursor: Cursor | None = None
+    user: Id | None = None
+    item: Id | None = None
+
+
+class Events(msgspec.Struct, frozen=True, kw_only=True):
+    """Events, the one that came last first. `cursor` leads to earlier ones; None at the end."""
+
+    events: list[Event]
+    cursor: str | None = None
+
+
+class KeptEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """What is on disk now.
+
+    `duplicates` were there before, `conflicts` among them with other content: the first one stays. `ids`
+    of all events in their order, where the server made any. `notes`: what is odd and was kept all the same.
+    `repeated`: the Idempotency-Key was known, and the figures are those of the first time.
+    """
 
     accepted: int
     duplicates: int
     position: int
     conflicts: list[str] = []
+    ids: list[str] = []
+    notes: list[str] = []
+    repeated: bool = False
