@@ -1,5 +1,7 @@
 """Which file holds which table, and which column which field."""
 
+import json
+
 import polars as pl
 import pytest
 
@@ -17,7 +19,7 @@ def touch(folder, *names):
 def test_own_names_go_before_well_known_ones(tmp_path):
     touch(tmp_path, "events.csv", "purchases.csv", "movies.csv", "users.csv", "notes.csv", "README.md")
     found = find_files(tmp_path, {})
-    assert {table: path.name for table, path in found.files.items()} == {
+    assert {table: paths[0].name for table, paths in found.files.items()} == {
         "events": "events.csv",
         "items": "movies.csv",
         "users": "users.csv",
@@ -33,7 +35,47 @@ def test_atomic_files_tell_their_table(tmp_path):
 def test_a_mapping_names_files(tmp_path):
     touch(tmp_path, "events.csv", "mine.csv", "items.csv")
     found = find_files(tmp_path, {"events": "mine", "items": ""})
-    assert [path.name for path in found.files.values()] == ["mine.csv"]
+    assert [path.name for paths in found.files.values() for path in paths] == ["mine.csv"]
+
+
+@pytest.mark.parametrize(
+    ("names", "mapping"),
+    [
+        (["events-2024-01.csv", "events-2024-02.csv"], {}),
+        (["orders_1.csv", "orders_2.csv.gz"], {"events": "orders_*"}),
+        (["bought.csv", "played.csv"], {"events": "bought,played"}),
+        (["ratings.part-00000-of-00002.csv", "ratings.part-00001-of-00002.csv"], {}),
+    ],
+)
+def test_one_table_may_stand_in_several_files(tmp_path, names, mapping):
+    touch(tmp_path, *names, "items.csv")
+    assert [path.name for path in find_files(tmp_path, mapping).files["events"]] == names
+
+
+def test_rows_of_several_files_tell_their_file_and_their_number(tmp_path):
+    (tmp_path / "bought.csv").write_text("user,item\nu,a\nv,b\n,c\n")
+    (tmp_path / "played.csv").write_text("user;item;hours\nu;a;2,5\nv;;1\n")
+    mapping = {"events": "bought,played", "action": "@file", "value": "hours"}
+    tables = load_tables(tmp_path, mapping=mapping, quarantine=tmp_path / "q.jsonl")
+    kept = tables.events.select("user", "item", "action", "value").rows()
+    assert kept == [("u", "a", "bought", 1.0), ("v", "b", "bought", 1.0), ("u", "a", "played", 2.5)]
+    lines = [json.loads(line) for line in (tmp_path / "q.jsonl").read_text().splitlines()]
+    assert [(line["source"].rpartition("/")[2], line["row"], line["cause"]) for line in lines] == [
+        ("bought.csv", 2, "user is missing"),
+        ("played.csv", 1, "item is missing"),
+    ]
+
+
+def test_links_out_of_the_folder_are_not_followed(tmp_path):
+    (tmp_path / "secret.csv").write_text("user,item\n1,2\n")
+    folder = tmp_path / "in"
+    folder.mkdir()
+    touch(folder, "events.csv")
+    (folder / "items.csv").symlink_to(tmp_path / "secret.csv")
+    (folder / "users.csv").symlink_to(folder / "users.csv")
+    found = find_files(folder, {})
+    assert list(found.files) == ["events"]
+    assert found.notes == ("links that lead out of the folder are not followed: items.csv",)
 
 
 @pytest.mark.parametrize(

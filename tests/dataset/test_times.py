@@ -86,3 +86,27 @@ def test_what_is_neither_is_an_error(raw):
 def test_truths_are_no_times():
     with pytest.raises(DataError, match="holds Boolean, which is no time; map another"):
         read_times(pl.Series([True]), "t")
+
+
+@pytest.mark.parametrize(
+    ("written", "unit", "first"),
+    [
+        (["31.12.2023", "1.2.2024 08:15"], "day first", "2023-12-31T00:00"),
+        (["25/06/2024 17:03:05", "01/02/2024 00:00:00"], "day first", "2024-06-25T17:03:05"),
+        (["06/25/2024 5:03 PM", "1/2/2024 12:00 AM"], "month first", "2024-06-25T17:03"),
+        (["2024/06/25", "2024/01/02"], "day first", "2024-06-25T00:00"),
+        (["20240625", "20240102"], "digits", "2024-06-25T00:00"),
+        ([20240625, 20240102], "digits", "2024-06-25T00:00"),
+    ],
+)
+def test_dates_as_people_write_them(written, unit, first):
+    times = read_times(pl.Series("when", written), "f.csv, column 'when'")
+    assert times.unit == unit
+    assert times.clock
+    assert times.ms[0] == int(datetime.fromisoformat(first).replace(tzinfo=UTC).timestamp() * 1000)
+    assert times.ms.null_count() == 0
+
+
+def test_days_that_may_be_months_are_not_guessed():
+    with pytest.raises(DataError, match=r"may be day first or month first.*write them as 2024-04-03"):
+        read_times(pl.Series("when", ["03/04/2024", "05/06/2024"]), "f.csv, column 'when'")

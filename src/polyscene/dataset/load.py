@@ -12,12 +12,14 @@ from polyscene.dataset.frames import Frame, raw_frame
 from polyscene.dataset.known import SETS, ensure
 from polyscene.dataset.ledger import Ledger
 from polyscene.dataset.mapping import Columns, check_mapping, resolve
+from polyscene.dataset.parts import FILE, collect_all, scan_all
 from polyscene.dataset.quarantine import write_quarantine
-from polyscene.dataset.readers import ROW, Raw, collect, scan
+from polyscene.dataset.readers import ROW, Raw
 from polyscene.dataset.schema import TITLES, TableName, field_names, fold
 from polyscene.dataset.sources import find_files
 from polyscene.dataset.tables import CleaningReport, Tables
-from polyscene.dataset.times import Times, order_of, read_times
+from polyscene.dataset.times import read_times
+from polyscene.dataset.typed import EventColumns
 from polyscene.dataset.values import read_attribute, read_ids, read_numbers, read_words
 
 NO_MAPPING: Mapping[str, str] = MappingProxyType({})
@@ -41,6 +43,14 @@ def load_tables(
     Raises:
         DataError: Nothing there, or a file, column or value that can't be used; it says what to do.
     """
+    name, raws, notes = raw_tables(source, mapping, cache)
+    return clean_tables(name, raws, mapping=mapping, rules=rules, quarantine=quarantine, notes=notes)
+
+
+def raw_tables(
+    source: str | Path, mapping: Mapping[str, str], cache: Path | None
+) -> tuple[str, dict[TableName, Raw], tuple[str, ...]]:
+    """The name of a source, its raw tables and notes on its files. Raises as `load_tables` does."""
     known = str(source) in SETS
     place = ensure(str(source), cache) if known else Path(source)
     if not known and not place.exists():
@@ -49,9 +59,8 @@ def load_tables(
             "with a file named events, interactions or ratings, or one file"
         )
     found = find_files(place, mapping)
-    raws = {table: scan(path) for table, path in found.files.items()}
-    name = str(source) if known else _name(place)
-    return clean_tables(name, raws, mapping=mapping, rules=rules, quarantine=quarantine, notes=found.notes)
+    raws = {table: scan_all(paths) for table, paths in found.files.items()}
+    return str(source) if known else _name(place), raws, found.notes
 
 
 def _name(place: Path) -> str:
@@ -86,7 +95,7 @@ def clean_tables(
 ) -> Tables:
     """Clean tables from raw ones; `notes` head those of the report. Raises as `load_tables` does."""
     check_mapping(mapping, {table: raw.columns for table, raw in raws.items()})
-    bench = _Bench(mapping)
+    bench = Bench(mapping)
     items = bench.entities(raws.get("items"), "items", "item")
     users = bench.entities(raws.get("users"), "users", "user")
     edges = bench.edges(raws.get("edges"))
@@ -101,7 +110,7 @@ def clean_tables(
     return Tables(name, events, items, users, edges, clock, report)
 
 
-class _Bench:
+class Bench:
     """Where tables are typed and cleaned, one after another, and the books kept."""
 
     def __init__(self, mapping: Mapping[str, str]) -> None:
@@ -114,9 +123,9 @@ class _Bench:
         used = [*columns.fields.values()]
         if table in ("items", "users"):
             used += columns.attributes.values()
-        frame, raw = collect(raw, list(dict.fromkeys(used)))
+        frame, raw = collect_all(raw, list(dict.fromkeys(used)))
         ledger = Ledger(raw.label, len(frame))
-        ledger.notes += columns.notes
+        ledger.notes += [f"{table}: {note}" for note in raw.notes] + list(columns.notes)
         self.books[table] = (raw, ledger)
         return frame, columns, ledger
 
@@ -126,6 +135,7 @@ class _Bench:
         return frame.with_columns(pl.col(words).cast(pl.String))
 
     def report(self, quarantine: Path | None, found: tuple[str, ...]) -> CleaningReport:
+        """The books of all tables, closed."""
         reports = {
             table: ledger.report(self.rows_out[table], len(raw.broken))
             for table, (raw, ledger) in self.books.items()
@@ -134,32 +144,26 @@ class _Bench:
         return CleaningReport(reports, (*found, *notes), quarantine)
 
     def events(self, raw: Raw, rules: CleaningRules, items: pl.Series | None) -> tuple[pl.DataFrame, bool]:
+        """Clean events, and whether they have a clock; `items`: ids of the items table."""
         frame, columns, ledger = self._open("events", raw)
         if not len(frame):
             raise DataError(f"{raw.label}: the events table has no rows. Export it again")
-        times = _times(frame, columns, raw.label, ledger)
-        value = _numbers(frame, columns, "value", raw.label)
-        typed = pl.DataFrame(
-            {
-                ROW: frame[ROW],
-                "user": _ids(frame, columns, "user", raw.label, ledger),
-                "item": _ids(frame, columns, "item", raw.label, ledger),
-                "action": _words(frame, columns, "action", "interaction", ledger),
-                "value": value,
-                "time": times.ms.alias("time"),
-                "scenario": _words(frame, columns, "scenario", "", ledger),
-            }
-        )
+        source = EventColumns(raw.label, columns.fields)
+        facts = source.survey(frame)
+        form = source.form(facts)
+        source.book(facts, form, ledger)
+        ledger.notes += source.notes(form)
+        typed = source.typed(frame, form, ledger)
         rated = columns.fields.get("value", "")
-        cleaned = clean_events(typed, rules, ledger, clock=times.clock, rated=rated, items=items)
-        if columns.attributes:
-            ledger.notes.append(f"events: columns not used: {', '.join(columns.attributes)}")
+        cleaned = clean_events(typed, rules, ledger, clock=form.clock, rated=rated, items=items)
+        ledger.notes += unused(columns)
         final = cleaned.select(
             *field_names("events"), pl.col(ROW).cast(pl.Int64).alias("row")
         ).with_columns(pl.col("value").cast(pl.Float32))
-        return self._close("events", final), times.clock
+        return self._close("events", final), form.clock
 
     def entities(self, raw: Raw | None, table: TableName, key: str) -> pl.DataFrame | None:
+        """Clean items or users with their attributes; None without such a table."""
         if raw is None:
             return None
         frame, columns, ledger = self._open(table, raw)
@@ -182,6 +186,7 @@ class _Bench:
         return self._close(table, clean_entities(pl.DataFrame(typed), key, ledger).drop(ROW))
 
     def edges(self, raw: Raw | None) -> pl.DataFrame | None:
+        """Clean edges; None without such a table."""
         if raw is None:
             return None
         frame, columns, ledger = self._open("edges", raw)
@@ -220,20 +225,10 @@ def _numbers(frame: pl.DataFrame, columns: Columns, field: str, label: str) -> p
     return read_numbers(frame[column], field, _where(label, column))
 
 
-def _times(frame: pl.DataFrame, columns: Columns, label: str, ledger: Ledger) -> Times:
-    if "time" not in columns.fields:
-        ledger.notes.append(
-            "events: no column of times; the order of the file is the order, without a clock"
-        )
-        return order_of(frame[ROW])
-    column = columns.fields["time"]
-    times = read_times(frame[column], _where(label, column))
-    ledger.change(f"time: not in {times.unit} as most, converted", times.corrected)
-    if times.clock:
-        ledger.notes.append(f"events: column {column!r} holds times in {times.unit}")
-    else:
-        ledger.notes.append(f"events: column {column!r} holds positions: an order, but no clock")
-    return times
+def unused(columns: Columns) -> list[str]:
+    """A note on columns of events that are no field, if there are any."""
+    names = ", ".join(name for name in columns.attributes if name != FILE)
+    return [f"events: columns not used: {names}"] if names else []
 
 
 def _attributes(columns: Columns, table: TableName, ledger: Ledger) -> dict[str, str]:

@@ -81,6 +81,22 @@ def resolve(table: TableName, label: str, columns: Collection[str], mapping: Map
     return Columns(fields, {**attributes, **rest}, tuple(notes))
 
 
+def clashes(table: TableName, columns: Collection[str], told: Mapping[str, str]) -> list[str]:
+    """Optional fields that `told` leaves out but a guess from well-known names would fill, or trip over."""
+    found = []
+    for field in SCHEMA[table]:
+        if field.name in told:
+            continue
+        rest = [name for name in columns if name not in told.values()]
+        try:
+            guess = _guess(field, table, rest)
+        except DataError:
+            guess = field.name
+        if guess:
+            found.append(field.name)
+    return found
+
+
 def _told(table: TableName, columns: Collection[str], mapping: Mapping[str, str]) -> dict[str, str]:
     told: dict[str, str] = {}
     for key, column in mapping.items():

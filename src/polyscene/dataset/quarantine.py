@@ -9,9 +9,11 @@ import polars as pl
 
 from polyscene.core.errors import StoreError
 from polyscene.dataset.ledger import Ledger
+from polyscene.dataset.parts import FILE, PART
 from polyscene.dataset.readers import ROW, Raw
 
 SLICE = 10_000
+LONG = 10_000
 
 
 def write_quarantine(path: Path, tables: Mapping[str, tuple[Raw, Ledger]]) -> None:
@@ -39,20 +41,43 @@ def write_quarantine(path: Path, tables: Mapping[str, tuple[Raw, Ledger]]) -> No
 
 
 def _lines(table: str, raw: Raw, ledger: Ledger) -> Iterator[dict[str, Any]]:
-    about = {"table": table, "source": raw.label}
-    for broken in raw.broken:
-        yield {**about, "row": broken.row, "cause": broken.cause, "values": {"line": broken.text}}
+    parts = raw.parts or (raw,)
+    for part in parts:
+        for broken in part.broken:
+            values = {"line": _short(broken.text)}
+            yield {
+                "table": table,
+                "source": part.label,
+                "row": broken.row,
+                "cause": broken.cause,
+                "values": values,
+            }
     causes = [
         pl.DataFrame({ROW: rows.cast(pl.Int64), "__cause": [cause] * len(rows)})
-        for cause, parts in ledger.removed.items()
-        for rows in parts
+        for cause, each in ledger.removed.items()
+        for rows in each
     ]
     if not causes:
         return
     wanted = pl.concat(causes)
-    frame = raw.frame.with_columns(pl.col(ROW).cast(pl.Int64))
-    found = frame.join(wanted.lazy(), on=ROW, how="inner").sort(ROW).collect()
-    for part in found.iter_slices(SLICE):
-        for row in part.iter_rows(named=True):
+    for place, part in enumerate(parts):
+        here = wanted.filter(pl.col(ROW) // PART == place).with_columns(pl.col(ROW) % PART)
+        for row in _rows(part, here):
             number, cause = row.pop(ROW), row.pop("__cause")
-            yield {**about, "row": number, "cause": cause, "values": row}
+            values = {name: _short(value) for name, value in row.items() if name != FILE}
+            yield {"table": table, "source": part.label, "row": number, "cause": cause, "values": values}
+
+
+def _rows(raw: Raw, wanted: pl.DataFrame) -> Iterator[dict[str, Any]]:
+    if len(wanted):
+        frame = raw.frame.with_columns(pl.col(ROW).cast(pl.Int64))
+        found = frame.join(wanted.lazy(), on=ROW, how="inner").sort(ROW).collect()
+        for slice_ in found.iter_slices(SLICE):
+            yield from slice_.iter_rows(named=True)
+
+
+def _short(value: Any) -> Any:
+    """A value as it stands, but a text of megabytes cut short with its length."""
+    if isinstance(value, str) and len(value) > LONG:
+        return f"{value[:LONG]}… ({len(value):,} characters)"
+    return value

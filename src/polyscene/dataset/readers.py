@@ -4,26 +4,29 @@ Each format has a fast path (Polars) and, where lines can be broken, a slow twin
 and keeps what it can't use beside the table, so that one bad line never costs the others.
 """
 
-import codecs
 import csv
-import gzip
-import io
 import json
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import polars as pl
 
 from polyscene.core.errors import DataError
-from polyscene.dataset.sources import ATOMIC, JSON_LINES, PARQUET, TEXT, ending
+from polyscene.dataset.plain import PARQUET, Plain, check_regular, magic, plain
+from polyscene.dataset.sources import ATOMIC, JSON_LINES, PARQUETS, TEXT, ending
 
 ROW = "__row"
 """Column with the 0-based number of each row (text and JSON lines: each record) in the raw file."""
-CHUNK = 1 << 20
 SEPARATORS = (",", ";", "\t", "|")
+LOOK = 20
+"""Lines that are looked at to tell the separator."""
+MAX_COLUMNS = 10_000
+csv.field_size_limit(1 << 30)  # as Polars: a long description is no fault; ids have a limit of their own
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +39,22 @@ class Broken:
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """How a separated text is laid out: its file as plain UTF-8, separator, and whether quotes quote."""
+
+    path: Path
+    separator: str
+    quotes: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Raw:
     """One table as it stands in its source; nothing is interpreted yet.
 
     `label` names the source in every message. `frame` has a `ROW` column besides `columns`. `kinds`: what
     an atomic header says of a column (``token_seq``). `slow` reads again, line by line, when the fast
-    path fails.
+    path fails. `notes`: how the file was read. `keep` holds what must outlive the frame. `parts`: the raw
+    tables that this one was laid together from (see `parts`). `layout`: of separated text.
     """
 
     label: str
@@ -50,22 +63,38 @@ class Raw:
     kinds: Mapping[str, str] = field(default_factory=dict)
     broken: tuple[Broken, ...] = ()
     slow: "Callable[[], Raw] | None" = None
+    notes: tuple[str, ...] = ()
+    keep: object = None
+    parts: "tuple[Raw, ...]" = ()
+    layout: Layout | None = None
 
 
 def scan(path: Path) -> Raw:
-    """The table in a file, by its ending; rows are not read yet.
+    """The table in a file, by its first bytes and its ending; rows are not read yet.
 
     Raises:
-        DataError: The file is empty, damaged, not UTF-8, or has no usable header.
+        DataError: The file is empty, damaged, no regular file, no text, or has no usable header.
     """
-    kind = ending(path)
     try:
-        if kind in PARQUET:
+        check_regular(path)
+        if magic(path) == PARQUET:
             return raw_of(str(path), pl.scan_parquet(path))
-        check_text(path)
-        return _json(path) if kind in JSON_LINES else _separated(path, kind)
-    except (pl.exceptions.PolarsError, OSError, EOFError) as problem:
+        kind = ending(path)
+        if kind in PARQUETS:
+            raise DataError(
+                f"{path}: can't be read as Parquet (it does not begin with PAR1); it may be cut short or "
+                "damaged. Export it again"
+            )
+        text = plain(path)
+        json_lines = kind in JSON_LINES or (kind not in ATOMIC and _first(text.path)[:1] == "{")
+        raw = _json(path, text) if json_lines else _separated(path, text, kind)
+    except (pl.exceptions.PolarsError, OSError, EOFError, zlib.error) as problem:
         raise _unreadable(str(path), problem) from problem
+    return replace(raw, notes=text.notes, keep=text.keep)
+
+
+def _first(path: Path) -> str:
+    return next((line for line in _lines(path) if line.strip()), "").lstrip()
 
 
 def raw_of(label: str, frame: pl.LazyFrame) -> Raw:
@@ -89,55 +118,19 @@ def collect(raw: Raw, columns: list[str]) -> tuple[pl.DataFrame, Raw]:
     return again.frame.select(ROW, *columns).collect(), again
 
 
-def check_text(path: Path) -> None:
-    """Reads a text file once to be sure that it is UTF-8 without NUL bytes.
-
-    Raises:
-        DataError: It is not; the message tells the line.
-    """
-    decoder = codecs.getincrementaldecoder("utf-8")()
-    lines, empty = 1, True
-    with _open(path) as stream:
-        for chunk in iter(lambda: stream.read(CHUNK), b""):
-            if b"\0" in chunk:
-                line = lines + chunk[: chunk.index(b"\0")].count(b"\n")
-                raise DataError(
-                    f"{path}: line {line} holds a NUL byte, so this is UTF-16 or no text at all; "
-                    "expected UTF-8. Save it as UTF-8"
-                )
-            try:
-                decoder.decode(chunk)
-            except UnicodeDecodeError as problem:
-                line = lines + chunk[: problem.start].count(b"\n")
-                raise DataError(
-                    f"{path}: line {line} is not UTF-8 (byte 0x{problem.object[problem.start]:02x}); "
-                    "convert it first, for instance: iconv -f latin1 -t utf-8 OLD > NEW"
-                ) from problem
-            lines += chunk.count(b"\n")
-            empty = False
-    if empty:
-        raise DataError(f"{path}: the file is empty; expected a header and rows. Export it again")
-    if decoder.getstate()[0]:
-        raise DataError(f"{path}: it ends inside a letter, so it is cut short. Export it again")
-
-
-def _open(path: Path) -> IO[bytes]:
-    return gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")  # type: ignore[return-value]
-
-
 def _lines(path: Path) -> Iterator[str]:
-    with io.TextIOWrapper(_open(path), encoding="utf-8-sig", newline="") as stream:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
         yield from stream
 
 
-def _separated(path: Path, kind: str) -> Raw:
-    first = next(_lines(path)).rstrip("\r\n")
-    separator = "\t" if kind in ATOMIC else _separator(first, TEXT[kind])
-    quotes = separator != "\t"
-    header = next(csv.reader([first], delimiter=separator, quoting=_quoting(quotes)), [])
-    names, kinds = _header(path, header, atomic=kind in ATOMIC)
+def _separated(path: Path, text: Plain, kind: str) -> Raw:
+    head = list(islice(_lines(text.path), LOOK))
+    separator = "\t" if kind in ATOMIC else _separator(head, TEXT.get(kind, ","))
+    quotes = separator != "\t" or kind == ".csv"
+    reader = csv.reader([head[0].rstrip("\r\n")], delimiter=separator, quoting=quoting_of(quotes))
+    names, kinds = _header(path, next(reader, []), atomic=kind in ATOMIC)
     frame = pl.scan_csv(
-        path,
+        text.path,
         separator=separator,
         quote_char='"' if quotes else None,
         infer_schema=False,
@@ -148,15 +141,24 @@ def _separated(path: Path, kind: str) -> Raw:
         frame.with_row_index(ROW),
         tuple(names),
         kinds,
-        slow=lambda: _separated_slowly(path, separator, names, kinds),
+        slow=lambda: _separated_slowly(path, text, names, kinds, separator, quotes=quotes),
+        layout=Layout(text.path, separator, quotes),
     )
 
 
-def _separator(header: str, promised: str) -> str:
-    return promised if promised in header else max(SEPARATORS, key=header.count)
+def _separator(head: list[str], promised: str) -> str:
+    """What splits most lines into as many fields as the header has; the promised one where several do."""
+
+    def fit(mark: str) -> tuple[float, int, bool]:
+        counts = [len(next(csv.reader([line], delimiter=mark), [])) for line in head if line.strip()]
+        alike = sum(count == counts[0] for count in counts) / len(counts) if counts and counts[0] > 1 else 0
+        return round(alike, 1), counts[0] if counts else 0, mark == promised
+
+    return max(SEPARATORS, key=fit)
 
 
-def _quoting(quotes: bool) -> Any:
+def quoting_of(quotes: bool) -> Any:
+    """What the csv module calls it: whether quotes quote or are plain letters."""
     return csv.QUOTE_MINIMAL if quotes else csv.QUOTE_NONE
 
 
@@ -169,8 +171,14 @@ def _header(path: Path, header: list[str], *, atomic: bool) -> tuple[list[str], 
             f"{path}: the first line ({', '.join(cells[:6])}) looks like data; expected column names. "
             "Add a line such as: user,item,rating,timestamp"
         )
+    if len(names) > MAX_COLUMNS:
+        raise DataError(
+            f"{path}: {len(names):,} columns; expected {MAX_COLUMNS:,} at most. Keep those that matter, or "
+            "write one row per value"
+        )
+    seen = Counter(names)
     for name in names:
-        if not name or names.count(name) > 1:
+        if not name or seen[name] > 1:
             raise DataError(
                 f"{path}: column name {name!r} is {'missing' if not name else 'there twice'} in the first "
                 f"line ({', '.join(cells[:12])}); give each column its own name"
@@ -178,11 +186,12 @@ def _header(path: Path, header: list[str], *, atomic: bool) -> tuple[list[str], 
     return names, kinds
 
 
-def _separated_slowly(path: Path, separator: str, names: list[str], kinds: Mapping[str, str]) -> Raw:
+def _separated_slowly(
+    path: Path, text: Plain, names: list[str], kinds: Mapping[str, str], separator: str, *, quotes: bool
+) -> Raw:
     rows: list[list[str | None]] = []
     broken: list[Broken] = []
-    quotes = separator != "\t"
-    reader = csv.reader(_lines(path), delimiter=separator, quoting=_quoting(quotes), strict=True)
+    reader = csv.reader(_lines(text.path), delimiter=separator, quoting=quoting_of(quotes), strict=True)
     try:
         for number, cells in enumerate(islice(reader, 1, None)):
             if len(cells) > len(names):
@@ -199,27 +208,27 @@ def _separated_slowly(path: Path, separator: str, names: list[str], kinds: Mappi
         ) from problem
     frame = pl.DataFrame(rows, schema=dict.fromkeys([ROW, *names], pl.String), orient="row")
     numbered = frame.with_columns(pl.col(ROW).cast(pl.UInt32))
-    return Raw(str(path), numbered.lazy(), tuple(names), kinds, tuple(broken))
+    return Raw(str(path), numbered.lazy(), tuple(names), kinds, tuple(broken), notes=text.notes)
 
 
-def _json(path: Path) -> Raw:
-    if next(_lines(path)).lstrip().startswith("["):
+def _json(path: Path, text: Plain) -> Raw:
+    if _first(text.path)[:1] == "[":
         raise DataError(
             f"{path}: one JSON array; expected JSON lines, one object a line. "
             "Convert it, for instance: jq -c '.[]' OLD > NEW.jsonl"
         )
     try:
-        frame = pl.scan_ndjson(path, infer_schema_length=None)
+        frame = pl.scan_ndjson(text.path, infer_schema_length=None)
         columns = tuple(frame.collect_schema().names())
     except pl.exceptions.PolarsError:
-        return _json_slowly(path)
-    return Raw(str(path), frame.with_row_index(ROW), columns, slow=lambda: _json_slowly(path))
+        return _json_slowly(path, text)
+    return Raw(str(path), frame.with_row_index(ROW), columns, slow=lambda: _json_slowly(path, text))
 
 
-def _json_slowly(path: Path) -> Raw:
+def _json_slowly(path: Path, text: Plain) -> Raw:
     rows: list[dict[str, Any]] = []
     broken: list[Broken] = []
-    for number, line in enumerate(text for text in _lines(path) if text.strip()):
+    for number, line in enumerate(each for each in _lines(text.path) if each.strip()):
         record = _record(line)
         if record is None:
             broken.append(Broken(number, "not a JSON object", line.rstrip()))
@@ -232,7 +241,7 @@ def _json_slowly(path: Path) -> Raw:
     except (pl.exceptions.PolarsError, TypeError, OverflowError) as problem:
         raise _unreadable(str(path), problem) from problem
     names = tuple(name for name in frame.columns if name != ROW)
-    return Raw(str(path), frame.lazy(), names, broken=tuple(broken))
+    return Raw(str(path), frame.lazy(), names, broken=tuple(broken), notes=text.notes)
 
 
 def _record(line: str) -> dict[str, Any] | None:

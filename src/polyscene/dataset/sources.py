@@ -1,13 +1,15 @@
-"""Which file of a folder holds which table, by clear rules."""
+"""Which files of a folder hold which table, by clear rules."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from polyscene.core.errors import DataError, nearest
 from polyscene.dataset.schema import SCHEMA, TableName
 
-TEXT = {".csv": ",", ".tsv": "\t"}
+TEXT = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 """Endings of separated text, and the separator they promise."""
 ATOMIC: Mapping[str, TableName | None] = {
     ".inter": "events",
@@ -19,9 +21,12 @@ ATOMIC: Mapping[str, TableName | None] = {
 }
 """Endings of RecBole's atomic files: tab separated, ``name:type`` headers, a quote is a plain letter."""
 JSON_LINES = (".jsonl", ".ndjson", ".json")
-PARQUET = (".parquet", ".pq")
-ENDINGS = (*TEXT, *ATOMIC, *JSON_LINES, *PARQUET)
+PARQUETS = (".parquet", ".pq")
+PACKED = (".gz", ".zst")
+ENDINGS = (*TEXT, *ATOMIC, *JSON_LINES, *PARQUETS)
 _USUAL = ".csv, .tsv, .jsonl or .parquet"
+_PART = re.compile(r"[-_.]?(part|chunk|shard)?[-_.]?\d[\d\-_.]*(of[-_.]?\d+)?$")
+"""What tells the files of one table apart: a number or a date at the end of the name."""
 
 STEMS: Mapping[TableName, tuple[tuple[str, ...], ...]] = {
     "events": (
@@ -45,88 +50,125 @@ STEMS: Mapping[TableName, tuple[tuple[str, ...], ...]] = {
 
 
 def ending(path: Path) -> str:
-    """The ending that tells the format, without ``.gz``."""
-    name = path.name.lower().removesuffix(".gz")
-    return Path(name).suffix
+    """The ending that tells the format, without ``.gz`` or ``.zst``."""
+    return Path(_unpacked(path.name)).suffix.lower()
+
+
+def stem(path: Path) -> str:
+    """The file's name without its endings."""
+    name = _unpacked(path.name)
+    return name[: len(name) - len(Path(name).suffix)]
+
+
+def _unpacked(name: str) -> str:
+    return name[: -len(Path(name).suffix)] if Path(name).suffix.lower() in PACKED else name
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """The file of each table, and a sentence on what was left aside."""
+    """The files of each table, in the order to read them, and sentences on what was left aside."""
 
-    files: Mapping[TableName, Path]
+    files: Mapping[TableName, tuple[Path, ...]]
     notes: tuple[str, ...] = ()
 
 
 def find_files(source: Path, mapping: Mapping[str, str]) -> Found:
-    """The file of each table that `source` has; a single file is the events.
+    """The files of each table that `source` has; a single file is the events.
 
-    In a folder a table's file is the one `mapping` names (``events=purchases``), else the one with the
-    table's own name, else one with a well-known name. Atomic files tell their table by their ending.
+    In a folder a table's file is the one `mapping` names (``events=purchases``; several with commas or a
+    pattern: ``events=purchases,plays`` or ``events=orders-*``), else the one with the table's own name,
+    else one with a well-known name; ``events-2024-01.csv``, ``events-2024-02.csv`` are one table. Atomic
+    files tell their table by their ending.
 
     Raises:
         DataError: Nothing is there, no file holds events, or several could.
     """
     if source.is_file():
         _check_ending(source)
-        return Found({"events": source})
-    if not source.is_dir():
-        raise DataError(
-            f"{source}: no such file or folder; give a folder with a file named events, interactions or "
-            "ratings, or one file"
-        )
-    files = [path for path in sorted(source.iterdir()) if path.is_file() and ending(path) in ENDINGS]
-    found: dict[TableName, Path] = {}
+        return Found({"events": (source,)})
+    files, notes = list_files(source)
+    found: dict[TableName, tuple[Path, ...]] = {}
     for table in SCHEMA:
-        path = _named(files, source, table, mapping) if table in mapping else _guessed(files, source, table)
-        if path:
-            found[table] = path
+        chosen = (
+            _named(files, source, table, mapping) if table in mapping else _guessed(files, source, table)
+        )
+        if chosen:
+            found[table] = chosen
     if "events" not in found:
         raise DataError(
             f"{source}: no table of events; expected a file named {', '.join(STEMS['events'][0])} "
             f"({_USUAL}); {_listing(files)}. Name the file itself, or map it: --map events=NAME"
         )
-    rest = [path.name for path in files if path not in found.values()]
-    return Found(found, (f"files not used: {', '.join(rest)}",) if rest else ())
+    rest = [path.name for path in files if not any(path in chosen for chosen in found.values())]
+    if rest:
+        notes.append(f"files not used: {', '.join(rest)}")
+    return Found(found, tuple(notes))
+
+
+def list_files(folder: Path) -> tuple[list[Path], list[str]]:
+    """The files of a folder that may be tables, by name, and notes on links that lead out of it.
+
+    Raises:
+        DataError: It is no folder, or it can't be listed.
+    """
+    if not folder.is_dir():
+        raise DataError(
+            f"{folder}: no such file or folder; give a folder with a file named events, interactions or "
+            "ratings, or one file"
+        )
+    try:
+        home = folder.resolve()
+        paths = [path for path in sorted(folder.iterdir()) if ending(path) in ENDINGS and path.is_file()]
+        outside = [path for path in paths if home not in path.resolve().parents]
+    except OSError as problem:
+        raise DataError(f"{folder}: can't be listed ({problem}); mend its permissions") from problem
+    names = ", ".join(path.name for path in outside)
+    notes = [f"links that lead out of the folder are not followed: {names}"] if outside else []
+    return [path for path in paths if path not in outside], notes
 
 
 def _check_ending(path: Path) -> None:
     if ending(path) not in ENDINGS:
         raise DataError(
-            f"{path}: unknown ending {path.suffix!r}; expected {_USUAL} (text may be compressed as .gz), "
-            "or an atomic file such as .inter. Rename or convert the file"
+            f"{path}: unknown ending {path.suffix!r}; expected {_USUAL} (text also as .gz, .zst), or "
+            "an atomic file such as .inter. Rename or convert the file"
         )
 
 
 def _named(
     files: Sequence[Path], source: Path, table: TableName, mapping: Mapping[str, str]
-) -> Path | None:
-    name = mapping[table]
-    if not name:
-        return None
-    chosen = [path for path in files if name in (path.name, _stem(path))]
-    if len(chosen) == 1:
-        return chosen[0]
-    hint = nearest(name, [path.name for path in chosen or files])
-    raise DataError(f"{source}: {table}={name} names {len(chosen)} files, expected one{hint}")
+) -> tuple[Path, ...]:
+    chosen: list[Path] = []
+    for name in filter(None, mapping[table].split(",")):
+        matches = [
+            path for path in files if name in (path.name, stem(path)) or fnmatchcase(path.name, name)
+        ]
+        if not matches or (len(matches) > 1 and "*" not in name):
+            hint = nearest(name, [path.name for path in matches or files])
+            raise DataError(f"{source}: {table}={name} names {len(matches)} files, expected one{hint}")
+        chosen += [path for path in matches if path not in chosen]
+    return tuple(chosen)
 
 
-def _guessed(files: Sequence[Path], source: Path, table: TableName) -> Path | None:
+def _guessed(files: Sequence[Path], source: Path, table: TableName) -> tuple[Path, ...]:
     atomic = [path for path in files if ATOMIC.get(ending(path)) == table]
-    plain = [[path for path in files if _stem(path).lower() in stems] for stems in STEMS[table]]
+    plain = [[path for path in files if family(path) in stems] for stems in STEMS[table]]
     for chosen in (*plain, atomic):
-        if len(chosen) == 1:
-            return chosen[0]
+        if len(chosen) == 1 or len({(family(path), ending(path)) for path in chosen}) == 1:
+            return tuple(chosen)
         if chosen and table != "edges":
             raise DataError(
                 f"{source}: {len(chosen)} files could hold the {table}: "
-                f"{', '.join(path.name for path in chosen)}. Choose one: --map {table}={chosen[0].name}"
+                f"{', '.join(path.name for path in chosen)}. Choose one: --map {table}={chosen[0].name}, "
+                f"or all, separated by commas; `polyscene data infer {source}` proposes"
             )
-    return None
+    return ()
 
 
-def _stem(path: Path) -> str:
-    return path.name[: len(path.name.lower().removesuffix(".gz")) - len(ending(path))]
+def family(path: Path) -> str:
+    """The name that the parts of one table share: the stem without the number or date at its end."""
+    name = stem(path).lower()
+    return _PART.sub("", name) or name
 
 
 def _listing(files: Sequence[Path]) -> str:

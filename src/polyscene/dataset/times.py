@@ -8,6 +8,7 @@ import polars as pl
 
 from polyscene.core.clock import SECOND_MS
 from polyscene.core.errors import DataError
+from polyscene.dataset.dates import ORDERS, Order, is_digits, of_digits, of_written
 
 EARLIEST = 631_152_000 * SECOND_MS
 """1990-01-01: before the first recommender; what is dated earlier is a fault."""
@@ -23,7 +24,8 @@ class Times:
     """A time column understood.
 
     `ms`: int64, null where the source had nothing or nothing readable. `unit`: ``s``, ``ms``, ``us``,
-    ``ns``, ``text``, ``datetime``, or ``position``, which alone has no clock. `corrected`: rows whose
+    ``ns``, ``text`` (ISO 8601), ``day first``, ``month first``, ``digits`` (20241231), ``datetime``, or
+    ``position``, which alone has no clock. `corrected`: rows whose
     number was in another unit than most.
     """
 
@@ -37,10 +39,13 @@ class Times:
         return self.unit != "position"
 
 
+Reading = Literal["datetime", "text", "day first", "month first", "whole", "number"]
+
+
 class TimeForm(msgspec.Struct, frozen=True):
     """How a whole column of times is to be read: as what, and in which unit (see `Times`)."""
 
-    reading: Literal["datetime", "text", "whole", "number"]
+    reading: Reading
     unit: str
 
     def read(self, raw: pl.Series) -> pl.Series:
@@ -49,10 +54,14 @@ class TimeForm(msgspec.Struct, frozen=True):
             return _of_datetime(raw)
         if self.reading == "text":
             return _of_text(raw)
+        if self.reading == "day first" or self.reading == "month first":
+            return of_written(raw, self.reading)
         numbers = _wholes(raw) if self.reading == "whole" else _finite(_numbers(raw))
         n = pl.col("n")
         if self.unit == "position":
             ms = pl.when(_is_place(n)).then(n).cast(pl.Int64)
+        elif self.unit == "digits":
+            ms = of_digits(n)
         else:
             units = (pl.when(_is_time(n, unit)).then(_to_ms(n, unit)) for unit in UNITS)
             ms = pl.coalesce(*units, _to_ms(n, self.unit))
@@ -62,16 +71,22 @@ class TimeForm(msgspec.Struct, frozen=True):
 class TimeFacts(msgspec.Struct, frozen=True):
     """What a piece of a column of times tells about how to read it; facts of pieces add up.
 
-    `texts`, `numbers`, `wholes`: values that can be read as each. Of the numbers: `present` finite ones,
-    `places` that can be positions, `inside` per unit those that can be times; `low` and `high` of all.
+    `texts` (ISO), `day_first`, `month_first`, `numbers`, `wholes`: values that can be read as each;
+    `either`: that mean another day when the month comes first. Of the numbers: `present` finite ones,
+    `places` that can be positions, `digits` that read as dates (20241231), `inside` per unit those that
+    can be times; `low` and `high` of all.
     """
 
     datetimes: bool = False
     texts: int = 0
+    day_first: int = 0
+    month_first: int = 0
+    either: int = 0
     numbers: int = 0
     wholes: int = 0
     present: int = 0
     places: int = 0
+    digits: int = 0
     low: int | float | None = None
     high: int | float | None = None
     inside: dict[str, int] = msgspec.field(default_factory=lambda: dict.fromkeys(UNITS, 0))
@@ -82,10 +97,14 @@ class TimeFacts(msgspec.Struct, frozen=True):
         return TimeFacts(
             datetimes=self.datetimes or other.datetimes,
             texts=self.texts + other.texts,
+            day_first=self.day_first + other.day_first,
+            month_first=self.month_first + other.month_first,
+            either=self.either + other.either,
             numbers=self.numbers + other.numbers,
             wholes=self.wholes + other.wholes,
             present=self.present + other.present,
             places=self.places + other.places,
+            digits=self.digits + other.digits,
             low=min(lows, default=None),
             high=max(highs, default=None),
             inside={unit: self.inside[unit] + other.inside[unit] for unit in UNITS},
@@ -99,19 +118,32 @@ class TimeFacts(msgspec.Struct, frozen=True):
         """
         if self.datetimes:
             return TimeForm("datetime", "datetime")
+        if max(self.day_first, self.month_first) > max(self.texts, self.numbers):
+            order = self._order(where)
+            return TimeForm(order, order)
         if self.texts > self.numbers:
             return TimeForm("text", "text")
         reading: Literal["whole", "number"] = "whole" if self.wholes == self.numbers else "number"
         dated = sum(self.inside.values())
         if dated * 2 > self.present:
             return TimeForm(reading, max(UNITS, key=lambda unit: self.inside[unit]))
+        if not dated and self.digits > 0.99 * self.present:
+            return TimeForm(reading, "digits")
         if not dated and self.places * 2 > self.present:
             return TimeForm(reading, "position")
         raise DataError(
             f"{where}: its values run from {self.low} to {self.high}; expected seconds, ms, us or ns "
-            "since 1970 that fall after 1990, ISO 8601 texts, or positions from 0 up. Map another column "
-            "(--map time=COLUMN), or none (--map time=) to take the order of the file"
+            "since 1970 that fall after 1990, dates as text (2024-12-31 08:15), or positions from 0 up. "
+            "Map another column (--map time=COLUMN), or none (--map time=) to take the order of the file"
         )
+
+    def _order(self, where: str) -> Order:
+        if self.day_first == self.month_first and self.either:
+            raise DataError(
+                f"{where}: dates such as 03/04/2024 may be day first or month first, and no value tells; "
+                "write them as 2024-04-03, or map another column: --map time=COLUMN"
+            )
+        return "day first" if self.day_first >= self.month_first else "month first"
 
     def corrected(self, form: TimeForm) -> int:
         """Rows whose number is in another unit than most."""
@@ -151,12 +183,23 @@ def survey_times(raw: pl.Series, where: str) -> TimeFacts:
         whole = len(wholes) - wholes.null_count()
         texts = _of_text(raw)
         counted = _count(wholes if whole == found else _finite(numbers), numbers=found, wholes=whole)
-        return counted + TimeFacts(texts=len(texts) - texts.null_count())
+        return counted + _written(raw) + TimeFacts(texts=len(texts) - texts.null_count())
     if not kind.is_numeric():
         raise DataError(f"{where}: holds {kind}, which is no time; map another column: --map time=COLUMN")
     if kind.is_float():
         return _count(_finite(_numbers(raw)), numbers=len(raw) - raw.null_count(), wholes=0)
     return _count(_wholes(raw), wholes=len(raw) - raw.null_count())
+
+
+def _written(raw: pl.Series) -> TimeFacts:
+    """How many values are dates as people write them, and how many mean two days."""
+    found = {order: of_written(raw, order) for order in ORDERS}
+    days, months = found["day first"], found["month first"]
+    return TimeFacts(
+        day_first=len(days) - days.null_count(),
+        month_first=len(months) - months.null_count(),
+        either=int((days != months).fill_null(value=False).sum()),
+    )
 
 
 def order_of(rows: pl.Series) -> Times:
@@ -210,6 +253,7 @@ def _count(values: pl.Series, *, wholes: int, numbers: int | None = None) -> Tim
             n.min().alias("low"),
             n.max().alias("high"),
             _is_place(n).sum().alias("places"),
+            is_digits(n).sum().alias("digits"),
             *(_is_time(n, unit).sum().alias(unit) for unit in UNITS),
         )
         .row(0, named=True)

@@ -9,7 +9,7 @@ from polyscene.dataset.schema import TAGS, TEXTS, fold
 ID_LENGTH = 512
 MISSING = ("", "\\N", "NULL", "null", "NaN", "nan")
 """Ids that mean "no id" in exports of databases and data frames."""
-_CONTROL = r"[\x00-\x1f\x7f]"
+_CONTROL = r"[\x00-\x1f\x7f-\x9f]"
 _CATEGORICAL = pl.Categorical()
 
 
@@ -72,6 +72,9 @@ def id_faults(frame: pl.DataFrame, name: str) -> list[tuple[str, pl.Expr]]:
     control = distinct.filter(distinct.str.contains(_CONTROL))
     if len(control):
         faults.append((f"{name} holds a control character", _among(column, control)))
+    broken = distinct.filter(distinct.str.contains("\ufffd"))
+    if len(broken):
+        faults.append((f"{name} holds a broken letter (U+FFFD)", _among(column, broken)))
     return faults
 
 
@@ -98,7 +101,8 @@ def read_numbers(raw: pl.Series, name: str, where: str) -> pl.Series:
         DataError: The column holds lists, dates or the like.
     """
     if raw.dtype == pl.String:
-        raw = raw.str.strip_chars()
+        # 2,5 is a number in half of the world; 1,234 may be a thousand, so nobody can tell: not a number
+        raw = raw.str.strip_chars().str.replace(r"^([+-]?\d+),(\d{1,2}|\d{4,})$", "$1.$2")
         numbers = raw.cast(pl.Float64, strict=False)
         missing = raw.is_null() | (raw == "")
     elif raw.dtype.is_numeric() or raw.dtype in (pl.Boolean, pl.Null):
