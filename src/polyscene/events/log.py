@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, Self
 
 from polyscene.core.arrays import Codes, Floats, Times
 from polyscene.core.clock import DAY_MS
@@ -212,6 +212,10 @@ class LogReader(Protocol):
     def kind_names(self) -> list[str]:
         """Item kinds by code."""
         ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *failure: object) -> None: ...
 
     def close(self) -> None:
         """Writes what waits and lets go of the files; the log can't be used afterwards."""

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
-from typing import TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 
@@ -306,6 +306,12 @@ class MemoryLog:
     def kind_names(self) -> list[str]:
         """Item kinds by code."""
         return list(self._kinds)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        self.close()
 
     def close(self) -> None:
         """Nothing to let go of."""

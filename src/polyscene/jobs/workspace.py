@@ -4,15 +4,15 @@ import tomllib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, cast
 
 import msgspec
 
 from polyscene.artifacts.shelf import Shelf
-from polyscene.core.config import Config, fill
+from polyscene.core.config import Config, fill, read
 from polyscene.core.errors import ConfigError, NotFoundError
-from polyscene.events.reading import SqliteReader
-from polyscene.events.sqlite import SqliteLog
+from polyscene.events.log import EventLog, LogReader
+from polyscene.jobs.store import KINDS, Store
 from polyscene.scenario.file import Scenario, load_scenarios
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -58,6 +58,7 @@ class Workspace:
     root: Path
     serve: ServeSettings
     train: TrainSettings
+    store: Store
 
     @classmethod
     def create(cls, root: Path) -> "Workspace":
@@ -88,32 +89,30 @@ class Workspace:
             raw = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
             raise ConfigError(f"{path}: not readable as TOML: {problem}") from problem
-        unknown = sorted(set(raw) - {"serve", "train"})
+        unknown = sorted(set(raw) - {"serve", "train", "store"})
         if unknown:
-            raise ConfigError(f"{path}: unknown table [{unknown[0]}]; known: [serve], [train]")
+            raise ConfigError(f"{path}: unknown table [{unknown[0]}]; known: [serve], [train], [store]")
+        store = raw.get("store", {})
+        if isinstance(store, dict):
+            store = {"kind": "sqlite", **store}
         return cls(
             root,
             fill(ServeSettings, raw.get("serve", {}), f"{path} [serve]"),
             fill(TrainSettings, raw.get("train", {}), f"{path} [train]"),
+            cast("Store", read(KINDS, store, f"{path} [store]")),
         )
 
-    def log(self) -> SqliteLog:
+    def log(self) -> EventLog:
         """The event log, open for writing; the caller closes it."""
-        return SqliteLog(self.root / "events.db")
+        return self.store.log(self.root)
 
-    def reader(self) -> SqliteReader:
+    def reader(self) -> LogReader:
         """The event log, open for reading, also while a service writes to it; the caller closes it.
 
         Raises:
             NotFoundError: Nothing was ever ingested or posted.
         """
-        path = self.root / "events.db"
-        if not path.is_file():
-            raise NotFoundError(
-                f"workspace {self.root}: its log is empty; "
-                f"fill it with `polyscene ingest SOURCE --workspace {self.root}`"
-            )
-        return SqliteReader(path)
+        return self.store.reader(self.root)
 
     def shelf(self) -> Shelf:
         """The fitted bundles."""
