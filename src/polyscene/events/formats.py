@@ -6,6 +6,7 @@ A new file goes through all steps too, so a file that was upgraded and a new one
 import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from polyscene.core.errors import StoreError
 from polyscene.events.rows import EDGE_PUT, EVENT_COLUMNS, MERGE, count_shown, exposure_of
@@ -110,8 +111,8 @@ def upgrade(connection: sqlite3.Connection, start: int) -> None:
     connection.execute(f"PRAGMA user_version = {FORMAT}")
 
 
-def downgrade(connection: sqlite3.Connection, to: int) -> None:
-    """Takes a file of the present format back to format `to`; inside the caller's transaction.
+def check_way_back(connection: sqlite3.Connection, path: Path, to: int) -> None:
+    """Nothing, if a file of the present format can go back to format `to`.
 
     Raises:
         StoreError: There are records that the older format can't hold; the text counts them.
@@ -120,9 +121,14 @@ def downgrade(connection: sqlite3.Connection, to: int) -> None:
         found = [f"{count:,} {what}" for what, count in connection.execute(STEPS[number].only) if count]
         if found:
             raise StoreError(
-                f"format {number} can't hold {' and '.join(found)} that are in the log; "
+                f"{path}: format {number} can't hold {' and '.join(found)} that are in the log; "
                 "stay at this format, or put back a copy from before it"
             )
+
+
+def downgrade(connection: sqlite3.Connection, to: int) -> None:
+    """Takes a file of the present format back to format `to`; inside the caller's transaction."""
+    for number in reversed(range(to, FORMAT)):
         _run(connection, STEPS[number].down)
     connection.execute(f"PRAGMA user_version = {to}")
 

@@ -24,7 +24,10 @@ def summed(row: Row) -> Row:
 
 def is_right(row: Row) -> bool:
     """Whether the sum of a row of `SUMMED` is that of its columns."""
-    return bool(row[-1] == zlib.crc32(_encode(row[:-1])))
+    try:
+        return bool(row[-1] == zlib.crc32(_encode(row[:-1])))
+    except UnicodeEncodeError:
+        return False
 
 
 def put_in(row: tuple[Any, ...]) -> Put | Erasure | None:
@@ -37,6 +40,15 @@ def put_in(row: tuple[Any, ...]) -> Put | Erasure | None:
     return put if own == row[3] else None
 
 
+def is_exposure(row: Row) -> bool:
+    """Whether the payload of a row of request id, user, time, payload can be read and says the same."""
+    try:
+        exposure = exposure_of(row[3])
+    except (zlib.error, msgspec.MsgspecError, TypeError):
+        return False
+    return (exposure.request_id, exposure.user, exposure.time) == row[:3]
+
+
 def structure(connection: sqlite3.Connection) -> list[str]:
     """Faults that the pages themselves show; quick, about half a second for a million records."""
     faults = [" ".join(fault.split()) for (fault,) in connection.execute("PRAGMA quick_check(3)")]
@@ -46,7 +58,13 @@ def structure(connection: sqlite3.Connection) -> list[str]:
 def content(connection: sqlite3.Connection) -> list[str]:
     """The first faults of any kind: pages, indexes, rows; thorough, some seconds for a million records."""
     faults = [" ".join(fault.split()) for (fault,) in connection.execute("PRAGMA integrity_check(3)")]
-    return list(islice(_wrong_rows(connection), 3)) if faults == ["ok"] else faults
+    if faults != ["ok"]:
+        return faults
+    try:
+        return list(islice(_wrong_rows(connection), 3))
+    except sqlite3.OperationalError as problem:
+        # a text that is no UTF-8
+        return [str(problem)]
 
 
 def _wrong_rows(connection: sqlite3.Connection) -> Iterator[str]:
@@ -75,13 +93,9 @@ def _wrong_slates(connection: sqlite3.Connection) -> Iterator[str]:
     for request_id, user, time, payload in connection.execute(
         "SELECT request_id, user, time, payload FROM exposures"
     ):
-        try:
-            exposure = exposure_of(payload)
-        except (zlib.error, msgspec.MsgspecError):
-            yield f"the exposure of request {request_id!r} can't be read"
-            continue
-        if (exposure.request_id, exposure.user, exposure.time) != (request_id, user, time):
+        if is_exposure((request_id, user, time, payload)):
+            counts.subtract(shown([exposure_of(payload)]))
+        else:
             yield f"the exposure of request {request_id!r} is not the one that was written"
-        counts.subtract(shown([exposure]))
     if any(counts.values()):
         yield "the counts of shown items are not those of the slates"

@@ -1,12 +1,13 @@
 """What the writer thread does inside a transaction to add records: append, import, expose."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import repeat
 
 import msgspec
 
-from polyscene.events.event import EdgePut, Event, Exposure, Merge, Posted, Put, key_of
+from polyscene.events.event import EdgePut, Erasure, Event, Exposure, Merge, Posted, Put, key_of
 from polyscene.events.log import Bulk, Receipt
 from polyscene.events.names import CodeBook, Family
 from polyscene.events.rows import (
@@ -20,11 +21,12 @@ from polyscene.events.rows import (
 )
 from polyscene.events.whole import SUMMED, summed
 
-_INSERT_EVENT = f"INTO events ({SUMMED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+INTO_EVENTS = f"INTO events ({SUMMED}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 _FIND_EVENTS = f"SELECT {EVENT_COLUMNS} FROM events WHERE id IN (SELECT value FROM json_each(?))"  # noqa: S608
 INSERT_PUT = "INSERT INTO puts (position, type, code, key, payload) VALUES (?, ?, ?, ?, ?)"
 _INSERT_EDGE = "INSERT INTO edges (position, source, relation, target, gone) VALUES (?, ?, ?, ?, ?)"
 _INSERT_MERGE = "INSERT INTO merges (position, source, target) VALUES (?, ?, ?)"
+INSERT_EXPOSURE = "INSERT INTO exposures (request_id, user, time, payload) VALUES (?, ?, ?, ?)"
 _KNOWN_REQUESTS = "SELECT request_id FROM exposures WHERE request_id IN (SELECT value FROM json_each(?))"
 
 
@@ -45,22 +47,21 @@ def append(connection: sqlite3.Connection, book: CodeBook, records: Sequence[Pos
         elif (key := key_of(record)) not in keys:
             keys.add(key)
             puts.append(put_row(record, book))
-            _relate(connection, book, record)
-    connection.executemany(f"INSERT {_INSERT_EVENT}", map(summed, events))
+            relate(connection, book.position, record, partial(book.code, Family.USER))
+    connection.executemany(f"INSERT {INTO_EVENTS}", map(summed, events))
     connection.executemany(INSERT_PUT, puts)
     accepted = len(events) + len(puts)
     return Receipt(accepted, len(records) - accepted, book.position, tuple(conflicts))
 
 
-def _relate(connection: sqlite3.Connection, book: CodeBook, put: Put) -> None:
-    """Enters a put that joins two ids in the table where either end is found."""
+def relate(
+    connection: sqlite3.Connection, position: int, put: Put | Erasure, user: Callable[[str], int]
+) -> None:
+    """Enters a put that joins two ids in the table where either end is found; `user` gives codes."""
     if isinstance(put, EdgePut):
-        connection.execute(
-            _INSERT_EDGE, (book.position, put.source, put.relation, put.target, int(put.delete))
-        )
+        connection.execute(_INSERT_EDGE, (position, put.source, put.relation, put.target, int(put.delete)))
     elif isinstance(put, Merge):
-        source, target = book.code(Family.USER, put.source), book.code(Family.USER, put.target)
-        connection.execute(_INSERT_MERGE, (book.position, source, target))
+        connection.execute(_INSERT_MERGE, (position, user(put.source), user(put.target)))
 
 
 def _kept_events(connection: sqlite3.Connection, ids: list[str]) -> dict[str, Row]:
@@ -92,7 +93,7 @@ def append_slice(
         repeat(None),
         strict=False,
     )
-    accepted = connection.executemany(f"INSERT OR IGNORE {_INSERT_EVENT}", map(summed, rows)).rowcount
+    accepted = connection.executemany(f"INSERT OR IGNORE {INTO_EVENTS}", map(summed, rows)).rowcount
     if accepted:
         book.position += stop - start
     return Receipt(accepted, stop - start - accepted, book.position)
@@ -107,8 +108,5 @@ def add_exposures(connection: sqlite3.Connection, exposures: Sequence[Exposure])
     ids = msgspec.json.encode([exposure.request_id for exposure in exposures]).decode()
     known = {request_id for (request_id,) in connection.execute(_KNOWN_REQUESTS, (ids,))}
     new = [exposure for exposure in exposures if exposure.request_id not in known]
-    connection.executemany(
-        "INSERT INTO exposures (request_id, user, time, payload) VALUES (?, ?, ?, ?)",
-        map(exposure_row, new),
-    )
+    connection.executemany(INSERT_EXPOSURE, map(exposure_row, new))
     count_shown(connection, new, +1)
