@@ -13,6 +13,7 @@ from polyscene.dataset import pasts, world
 from polyscene.dataset.world import World
 from polyscene.events.event import Event, ItemPut, UserPut
 from polyscene.events.memory import MemoryLog
+from polyscene.events.postgres import PostgresLog
 from polyscene.events.sqlite import SqliteLog
 
 BASE = 1_700_000_000_000
@@ -26,9 +27,14 @@ def put(item: str, time: int = 0, **more) -> ItemPut:
     return ItemPut(id=item, time=BASE + time, **more)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def log(request, tmp_path):
-    found = MemoryLog() if request.param == "memory" else SqliteLog(tmp_path / "log.sqlite")
+    if request.param == "memory":
+        found = MemoryLog()
+    elif request.param == "sqlite":
+        found = SqliteLog(tmp_path / "log.sqlite")
+    else:
+        found = PostgresLog(*request.getfixturevalue("postgres"))
     yield found
     found.close()
 
