@@ -25,8 +25,12 @@ class Reply:
     """Collects one HTTP reply; a callback object for the parser."""
 
     def __init__(self) -> None:
+        self.headers: dict[str, str] = {}
         self.parts: list[bytes] = []
         self.done = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_body(self, body: bytes) -> None:
         self.parts.append(body)
@@ -42,6 +46,8 @@ class Line:
         self.host, self.port = host, port
         self.reader: asyncio.StreamReader | None = None
         self.writer: asyncio.StreamWriter | None = None
+        self.headers: dict[str, str] = {}
+        """Of the last reply."""
 
     async def call(self, method: str, path: str, body: object = None) -> tuple[int, object]:
         if self.writer is None:
@@ -59,6 +65,9 @@ class Line:
             if not data:
                 raise ConnectionError("the service closed the connection")
             parser.feed_data(data)
+        self.headers = reply.headers
+        if not parser.should_keep_alive():
+            self.drop()
         return parser.get_status_code(), json.loads(b"".join(reply.parts) or b"null")
 
     def drop(self) -> None:

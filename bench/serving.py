@@ -29,7 +29,7 @@ def under_load() -> Sequence[Figure]:
     serve = [sys.executable, "-m", "polyscene", "serve", "-w", str(WORKSPACE), "--port", "0"]
     with tempfile.NamedTemporaryFile("w+") as log, subprocess.Popen(serve, stderr=log) as service:
         try:
-            found = _load(_url(Path(log.name)), service.pid)
+            found = _load(url_of(Path(log.name)), service.pid)
         finally:
             service.terminate()
     latency = found["latency_ms"]
@@ -54,7 +54,7 @@ def _engine_alone(warm: int = 50, count: int = 300) -> float:
         return (time.process_time() - before) / count * 1e3
 
 
-def _url(log: Path) -> str:
+def url_of(log: Path) -> str:
     """The address that the service tells once it accepts requests; TimeoutError after a minute."""
     for _ in range(600):
         told = re.search(r"http://[^/\s]+", log.read_text(encoding="utf-8"))

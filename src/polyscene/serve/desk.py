@@ -15,16 +15,16 @@ from polyscene.core.errors import BusyError
 P = ParamSpec("P")
 T = TypeVar("T")
 PATIENCE_S = 0.5
-"""How long there may be a queue before it is taken for an overload and not for a burst."""
+"""How long the house may be busy without a pause before that is taken for an overload."""
 _log = structlog.get_logger(__name__)
 
 
 class Desk:
     """Runs blocking calls on `threads` threads and refuses a call when too many are already in.
 
-    A burst may fill the house up to `limit`. A queue that did not run empty for `PATIENCE_S` is no burst:
-    to let it stand would make everybody wait and serve nobody more, so from then on only one call per
-    thread may wait, until the queue is gone. A refused call costs nothing, so an overloaded server says no
+    A burst may fill the house up to `limit`. A house that was not empty once in `PATIENCE_S` has no burst but
+    an overload: a queue would make everybody wait and serve nobody more, so until it is empty again only
+    one call per thread may wait. A refused call costs nothing, so an overloaded server says no
     at once and answers the others nearly as fast as ever. A call whose client went away still counts until
     it ends, because it still holds its thread.
     """
@@ -35,7 +35,7 @@ class Desk:
         self._threads = threads
         self._inside = 0
         self._refused = 0
-        self._calm = self._told = monotonic()
+        self._empty = self._told = monotonic()
         self._door = threading.Lock()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"polyscene-{name}")
 
@@ -47,10 +47,9 @@ class Desk:
     @property
     def full(self) -> bool:
         """Whether a call that came now would be refused."""
-        if self._inside <= self._threads:
-            return self._inside >= self.limit
-        standing = monotonic() - self._calm > PATIENCE_S
-        return self._inside >= (min(self.limit, 2 * self._threads) if standing else self.limit)
+        if self._inside < min(self.limit, 2 * self._threads):
+            return False
+        return self._inside >= self.limit or monotonic() - self._empty > PATIENCE_S
 
     def refuse(self) -> None:
         """Turns a call away before it costs anything.
@@ -73,9 +72,9 @@ class Desk:
         with self._door:
             full = self.full
             if not full:
+                if self._inside == 0:
+                    self._empty = monotonic()
                 self._inside += 1
-                if self._inside <= self._threads:
-                    self._calm = monotonic()
         if full:
             self.refuse()
         context = copy_context()
@@ -86,8 +85,6 @@ class Desk:
     def _leave(self, job: "Future[T]") -> None:
         with self._door:
             self._inside -= 1
-            if self._inside <= self._threads:
-                self._calm = monotonic()
 
     def close(self) -> None:
         """Waits for the calls that are in."""

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from polyscene.jobs.keys import HEAD
 from polyscene.serve.access import CALLER, NOBODY, Access, Caller
 from polyscene.serve.operations import PATTERN, Operation
 from polyscene.serve.problems import RequestError, problem
@@ -55,7 +56,8 @@ class Gate:
             return
         headers = Headers(scope=scope)
         given = headers.get("x-request-id", "")
-        scope[REQUEST] = given if _SAFE_ID.fullmatch(given) else uuid4().hex
+        safe = _SAFE_ID.fullmatch(given) and HEAD not in given
+        scope[REQUEST] = given if safe else uuid4().hex
         status, start = 500, time.perf_counter()
 
         async def dressed(message: Message) -> None:
