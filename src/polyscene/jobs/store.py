@@ -34,8 +34,16 @@ class PostgresStore(Config, frozen=True, kw_only=True, tag="postgres"):
     `dsn_env`: the environment variable that holds the server's address, since that may hold a password.
     """
 
-    dsn_env: Annotated[str, msgspec.Meta(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,127}$")] = "POLYSCENE_DSN"
+    dsn_env: str = "POLYSCENE_DSN"
     schema: Annotated[str, msgspec.Meta(pattern=r"^(?!pg_)[a-z_][a-z0-9_]{0,62}$")] = "polyscene"
+
+    def __post_init__(self) -> None:
+        if not self.dsn_env.isidentifier():
+            # what came is not repeated: it is an address, most likely, with a password in it
+            raise ValueError(
+                "dsn_env: expected the name of an environment variable, such as POLYSCENE_DSN; "
+                "the address itself goes there, not into this file"
+            )
 
     def log(self, root: Path) -> EventLog:
         """The log, open for writing; its schema is made if need be."""
