@@ -41,9 +41,8 @@ export const scenarios = async () => (await call("/v1/scenarios")).scenarios;
 export const scenario = (name, signal) => call(of("scenarios", name), { signal });
 export const rehearse = (name, ask, signal) => send(of("scenarios", name, "/try"), ask, signal);
 export const recommend = (ask, signal) => send("/v1/recommend", ask, signal);
-export const similar = (ask, signal) => send("/v1/similar", ask, signal);
 
-export const users = async (n) => (await call(at("/v1/users", { n }))).users;
+export const users = async (n) => (await call(at("/v1/users", { n, sample: true }))).users;
 export const usersFrom = (n, cursor, signal) => call(at("/v1/users", given({ n, cursor })), { signal });
 export const user = (id, signal) => call(of("users", id), { signal });
 export const erase = (id) => call(of("users", id), { method: "DELETE" });
@@ -54,7 +53,7 @@ export const itemsFrom = (query, n, cursor, signal) => call(at("/v1/items", give
 export const item = (id, signal) => call(of("items", id), { signal });
 export const activity = async (id, signal) => (await call(of("items", id, "/activity"), { signal })).days;
 
-export const events = async (params, signal) => (await call(at("/v1/events", given(params)), { signal })).events;
+export const eventsFrom = (params, signal) => call(at("/v1/events", given(params)), { signal });
 export const post = (event) => send("/v1/events", { events: [event] });
 
 export const requests = async (user, n, signal) => (await call(at("/v1/requests", given({ user, n })), { signal })).requests;
@@ -65,7 +64,8 @@ export const overview = (step, signal) => call(at("/v1/overview", { step }), { s
 export const quality = (signal) => call("/v1/quality", { signal });
 
 export const bundles = async (signal) => (await call("/v1/bundles", { signal })).bundles;
-export const promote = (scenario, bundle) => send(of("bundles", scenario, "/promote"), { bundle });
+export const promotions = async (scenario, signal) => (await call(of("bundles", scenario, "/history"), { signal })).promotions;
+export const promote = (scenario, wish) => send(of("bundles", scenario, "/promote"), wish);
 export const rollBack = (scenario, instead) => send(of("bundles", scenario, "/roll_back"), { instead_of: instead });
 
 export const jobs = async (signal) => (await call("/v1/jobs", { signal })).jobs;
