@@ -456,6 +456,10 @@ def test_exposures_come_newest_first_and_by_user(log):
     assert [each.request_id for each in log.exposures()] == ["r2", "r3", "r0", "r1"]
     assert [each.request_id for each in log.exposures("u")] == ["r3", "r0"]
     assert [each.request_id for each in log.exposures(n=1)] == ["r2"]
+    assert [each.request_id for each in log.exposures(after=(1, "r2"))] == ["r3", "r0", "r1"]
+    assert [each.request_id for each in log.exposures(n=1, after=(0, "r0"))] == ["r1"]
+    assert [each.request_id for each in log.exposures("u", after=(1, "r2"))] == ["r3", "r0"]
+    assert log.exposures(after=(0, "r1")) == []
 
 
 def test_many_threads_share_the_log_and_every_event_is_there_once(durable_places):

@@ -117,8 +117,13 @@ class LogReader(Protocol):
         """The exposure of a request, also when it is not on disk yet."""
         ...
 
-    def exposures(self, user: str | None = None, n: int = 100) -> list[Exposure]:
-        """The newest `n` exposures on disk (of one user), newest first; ties by request id."""
+    def exposures(
+        self, user: str | None = None, n: int = 100, after: tuple[int, str] | None = None
+    ) -> list[Exposure]:
+        """The newest `n` exposures on disk (of one user), newest first; ties by request id.
+
+        With `after`, a time and request id, those that come behind it in this order.
+        """
         ...
 
     def read(self, since: int = 0, limit: int = 10_000) -> list[tuple[int, Record]]:

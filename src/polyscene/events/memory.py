@@ -1,5 +1,6 @@
 """The event log in plain lists: nothing on disk, nothing clever; the twin that `SqliteLog` is held to."""
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -149,10 +150,17 @@ class MemoryLog:
         """The exposure of a request."""
         return self._exposures.get(request_id)
 
-    def exposures(self, user: str | None = None, n: int = 100) -> list[Exposure]:
+    def exposures(
+        self, user: str | None = None, n: int = 100, after: tuple[int, str] | None = None
+    ) -> list[Exposure]:
         """The newest `n` exposures (of one user), newest first."""
-        mine = [each for each in self._exposures.values() if user is None or each.user == user]
-        return sorted(mine, key=lambda each: (-each.time, each.request_id))[:n]
+        mine = {
+            (-each.time, each.request_id): each
+            for each in self._exposures.values()
+            if user is None or each.user == user
+        }
+        behind = (-after[0], after[1]) if after else (-math.inf, "")
+        return [mine[place] for place in sorted(mine) if place > behind][:n]
 
     def read(self, since: int = 0, limit: int = 10_000) -> list[tuple[int, Record]]:
         """Up to `limit` records with a position above `since`, by position."""

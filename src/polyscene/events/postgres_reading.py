@@ -20,7 +20,17 @@ from polyscene.events.names import Family, NameLists, named
 from polyscene.events.postgres_server import Address, Connection, guard, has_news, is_idle
 from polyscene.events.postgres_tables import check_format, last_position
 from polyscene.events.postgres_writing import EVENT_COLUMNS
-from polyscene.events.rows import EDGE_PUT, ITEM_PUT, MERGE, USER_PUT, Row, event_of, exposure_of, put_of
+from polyscene.events.rows import (
+    EDGE_PUT,
+    ITEM_PUT,
+    MERGE,
+    USER_PUT,
+    Row,
+    event_of,
+    exposure_of,
+    put_of,
+    slate_filter,
+)
 
 SCHEMA = "polyscene"
 MOST_READERS = 16
@@ -133,10 +143,12 @@ class PostgresReader:
         rows = self._rows("exposure", query, (storable(request_id),))
         return exposure_of(rows[0][0]) if rows else None
 
-    def exposures(self, user: str | None = None, n: int = 100) -> list[Exposure]:
+    def exposures(
+        self, user: str | None = None, n: int = 100, after: tuple[int, str] | None = None
+    ) -> list[Exposure]:
         """The newest `n` exposures (of one user), newest first."""
-        which, facts = ("", ()) if user is None else ("WHERE user_id = %s ", (storable(user),))
-        query = f"SELECT payload FROM exposures {which}ORDER BY time DESC, request_id LIMIT %s"  # noqa: S608
+        which, facts = slate_filter(user and storable(user), after, "user_id", "%s")
+        query = f"SELECT payload FROM exposures{which} ORDER BY time DESC, request_id LIMIT %s"  # noqa: S608
         return [exposure_of(payload) for (payload,) in self._rows("exposures", query, (*facts, n))]
 
     def read(self, since: int = 0, limit: int = 10_000) -> list[tuple[int, Record]]:

@@ -31,6 +31,7 @@ from polyscene.events.rows import (
     event_of,
     exposure_of,
     put_of,
+    slate_filter,
 )
 from polyscene.events.seal import matches_seal
 from polyscene.events.store import connect, format_of, guard, last_position
@@ -132,10 +133,12 @@ class SqliteReader:
             ).fetchone()
             return exposure_of(row[0]) if row else None
 
-    def exposures(self, user: str | None = None, n: int = 100) -> list[Exposure]:
+    def exposures(
+        self, user: str | None = None, n: int = 100, after: tuple[int, str] | None = None
+    ) -> list[Exposure]:
         """The newest `n` exposures (of one user), newest first."""
-        which, facts = ("", ()) if user is None else ("WHERE user = ? ", (user,))
-        query = f"SELECT payload FROM exposures {which}ORDER BY time DESC, request_id LIMIT ?"  # noqa: S608
+        which, facts = slate_filter(user, after, "user", "?")
+        query = f"SELECT payload FROM exposures{which} ORDER BY time DESC, request_id LIMIT ?"  # noqa: S608
         with self._reading("exposures") as connection:
             return [exposure_of(payload) for (payload,) in connection.execute(query, (*facts, n))]
 

@@ -83,7 +83,7 @@ def repair(path: Path, target: Path) -> Repaired:
 
 @contextmanager
 def _of_full_length(path: Path) -> Iterator[Path]:
-    """The file to read: SQLite takes none that lacks pages at its end, so such a one is copied and filled."""
+    """The file to read: SQLite takes none that lacks pages at its end, so such a one is filled up."""
     with path.open("rb") as file:
         head = file.read(32)
     page = int.from_bytes(head[16:18], "big")

@@ -136,3 +136,17 @@ def count_shown(connection: sqlite3.Connection, exposures: Iterable[Exposure], s
         "ON CONFLICT DO UPDATE SET count = count + excluded.count",
         [(item, day, sign * count) for (item, day), count in shown(exposures).items()],
     )
+
+
+def slate_filter(
+    user: str | None, after: tuple[int, str] | None, column: str, mark: str
+) -> tuple[str, tuple[object, ...]]:
+    """The condition for exposures of a user behind a place, and the facts for its `mark` places."""
+    parts, facts = [], []
+    if user is not None:
+        parts.append(f"{column} = {mark}")
+        facts.append(user)
+    if after is not None:
+        parts.append(f"(time < {mark} OR (time = {mark} AND request_id > {mark}))")
+        facts += [after[0], after[0], after[1]]
+    return (f" WHERE {' AND '.join(parts)}" if parts else ""), tuple(facts)
