@@ -3,10 +3,10 @@
     python -m bench.overload                      the workspace that `polyscene demo` leaves behind
     python -m bench.overload --workspace W --seconds 20 --times 5
 
-Open loop with random gaps (Poisson): requests leave on schedule, latency counts from when each was due. First
-the capacity is found (answers a second under far too much load), then 70 % of it gives the normal latency, then
-the overload, then 70 % again, watched second by second for when it is as before. /healthz and events are asked
-and posted five times a second all the while, on lines of their own.
+Open loop with random gaps (Poisson): requests leave on schedule, latency counts from when each was due.
+First the capacity is found (answers a second under far too much load), then 70 % of it gives the normal
+latency, then the overload, then 70 % again, watched second by second for when it is as before. /healthz and
+events are asked and posted five times a second all the while, on lines of their own.
 """
 
 import argparse

@@ -14,7 +14,7 @@ from polyscene.core.errors import BusyError
 
 P = ParamSpec("P")
 T = TypeVar("T")
-PATIENCE_S = 0.5
+PATIENCE_S = 0.25
 """How long the house may be busy without a pause before that is taken for an overload."""
 _log = structlog.get_logger(__name__)
 
@@ -22,11 +22,11 @@ _log = structlog.get_logger(__name__)
 class Desk:
     """Runs blocking calls on `threads` threads and refuses a call when too many are already in.
 
-    A burst may fill the house up to `limit`. A house that was not empty once in `PATIENCE_S` has no burst but
-    an overload: a queue would make everybody wait and serve nobody more, so until it is empty again only
-    one call per thread may wait. A refused call costs nothing, so an overloaded server says no
-    at once and answers the others nearly as fast as ever. A call whose client went away still counts until
-    it ends, because it still holds its thread.
+    A burst may fill the house up to `limit`. A house that was not empty once in `PATIENCE_S` has no burst
+    but an overload: a queue would make everybody wait and serve nobody more, so until it is empty again
+    only one call per thread may wait. A refused call costs nothing, so an overloaded server says no at once
+    and answers the others nearly as fast as ever. A call whose client went away still counts until it ends,
+    because it still holds its thread.
     """
 
     def __init__(self, name: str, threads: int, limit: int) -> None:
