@@ -70,7 +70,7 @@ def encode(
         clock=tables.clock,
         actions=actions,
         scenarios=scenarios,
-        edges=_edges(tables.edges),
+        edges=edges_of(tables.edges),
     )
     return Encoded(data, items, users)
 
@@ -106,7 +106,8 @@ def _named(words: pl.Series) -> tuple[tuple[str, ...], Codes]:
     return tuple(known), words.replace_strict(pl.Series(known), places, return_dtype=pl.Int16).to_numpy()
 
 
-def _edges(frame: pl.DataFrame | None) -> Edges | None:
+def edges_of(frame: pl.DataFrame | None) -> Edges | None:
+    """The edges of a clean table; None without one."""
     if frame is None:
         return None
     source, relation, target = (frame[name].to_numpy() for name in ("source", "relation", "target"))

@@ -109,6 +109,24 @@ def open_sequences(folder: Path, *, verify: bool = False) -> RaggedTable:
     Raises:
         BundleError: A file is missing, cut short, changed, or of a newer format.
     """
+    header = read_header(folder)
+    offsets = _map(folder, "offsets", header.offsets, verify)
+    columns = {name: _map(folder, name, column, verify) for name, column in header.columns.items()}
+    rows = int(offsets[-1]) if len(offsets) else -1
+    short = [name for name, column in columns.items() if len(column) != rows]
+    if rows < 0 or short:
+        raise BundleError(
+            f"sequences {folder}: offsets end at {rows} rows, not so {short}; save them again"
+        )
+    return RaggedTable(offsets, columns)
+
+
+def read_header(folder: Path) -> Header:
+    """What a folder of sequences says it holds.
+
+    Raises:
+        BundleError: It says nothing, or is of a newer format.
+    """
     try:
         header = msgspec.json.decode((folder / HEADER).read_bytes(), type=Header)
     except (OSError, msgspec.DecodeError) as problem:
@@ -119,15 +137,7 @@ def open_sequences(folder: Path, *, verify: bool = False) -> RaggedTable:
         raise BundleError(
             f"sequences {folder}: format {header.format}, this program reads {FORMAT}; update it"
         )
-    offsets = _map(folder, "offsets", header.offsets, verify)
-    columns = {name: _map(folder, name, column, verify) for name, column in header.columns.items()}
-    rows = int(offsets[-1]) if len(offsets) else -1
-    short = [name for name, column in columns.items() if len(column) != rows]
-    if rows < 0 or short:
-        raise BundleError(
-            f"sequences {folder}: offsets end at {rows} rows, not so {short}; save them again"
-        )
-    return RaggedTable(offsets, columns)
+    return header
 
 
 def _check(name: str, values: Array) -> None:

@@ -1,0 +1,1 @@
+"""Sources larger than memory: read in pieces, sorted on disk, opened as memory maps."""
