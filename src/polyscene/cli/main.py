@@ -10,7 +10,7 @@ import sys
 
 import typer
 
-from polyscene.cli import bundles, data, evaluate, keys, look, recommend, serve, train
+from polyscene.cli import bundles, data, evaluate, jobs, keys, log, look, recommend, serve, train
 from polyscene.core.errors import BundleError, PolysceneError, StoreError
 
 # Torch's threads wait by burning their core for milliseconds, which stalls all of them on a busy machine;
@@ -34,6 +34,11 @@ app.command("recommend")(recommend.recommend)
 app.command("serve")(serve.serve)
 app.add_typer(bundles.app, name="bundles")
 app.add_typer(keys.app, name="keys")
+app.add_typer(log.app, name="log")
+app.command("backup")(log.backup)
+app.command("restore")(log.restore)
+app.command("export")(jobs.export)
+app.command("jobs")(jobs.jobs)
 app.command("models")(look.models)
 app.command("scenarios")(look.scenarios)
 app.command("doctor")(look.doctor)

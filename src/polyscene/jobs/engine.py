@@ -6,6 +6,7 @@ from typing import Any, Self
 from polyscene.core.clock import Clock, SystemClock
 from polyscene.dataset.world import World
 from polyscene.jobs.answers import Answers
+from polyscene.jobs.board import Board
 from polyscene.jobs.bundles import Bundles
 from polyscene.jobs.insight import Insight
 from polyscene.jobs.intake import Intake
@@ -21,7 +22,7 @@ class Engine:
 
     `intake` takes what is new; what it acknowledged is in the next answer. `answers` gives slates and logs
     each as an exposure. `lineup` knows which bundles serve, `bundles` changes that. `lookup` tells what is
-    known of items and users, `insight` how the service does.
+    known of items and users, `insight` how the service does. `board` runs long work in other processes.
     """
 
     def __init__(self, workspace: Workspace, clock: Clock) -> None:
@@ -32,6 +33,7 @@ class Engine:
         self.lineup = Lineup(workspace, self._world, clock)
         self.bundles = Bundles(self.lineup)
         self.answers = Answers(self._log, self._world, self.lineup, clock)
+        self.board = Board(workspace.root, self._log, clock)
         self.insight = Insight(workspace, self._log, self._world, lambda: self.lineup.served)
 
     @classmethod
@@ -97,6 +99,7 @@ class Engine:
 
     def close(self) -> None:
         """Writes what waits and lets go of the log."""
+        self.board.close()
         self._log.close()
 
     def __enter__(self) -> Self:

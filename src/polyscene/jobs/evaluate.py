@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from polyscene.core.config import find, read, to_json, with_settings
-from polyscene.core.contracts import Progress, silent
+from polyscene.core.contracts import Data, Progress, silent
 from polyscene.core.errors import ConfigError, DataError
 from polyscene.dataset.clean import EVALUATION
 from polyscene.dataset.encode import encode
@@ -22,7 +22,7 @@ from polyscene.evaluate.warn import below_baselines, suspicious
 from polyscene.jobs.exam import Exam, Learner, Scene, Trial
 from polyscene.models.table import KINDS
 from polyscene.observe.timing import peak_mb
-from polyscene.scenario.file import load_scenario
+from polyscene.scenario.file import Scenario, load_scenario
 
 BASELINES: Mapping[str, Mapping[str, Any]] = {
     "popular": {"kind": "popular"},
@@ -99,6 +99,39 @@ def evaluate(request: EvaluateRequest, progress: Progress = silent) -> dict[str,
     if request.html is not None:
         _write_page(request.html, result, [ours, *beside], exam)
     return result
+
+
+def evaluate_data(
+    scenario: Scenario, data: Data, *, seed: int = 0, progress: Progress = silent
+) -> dict[str, Any]:
+    """The figures of a scenario on data at hand, each user's last event held out; as `evaluate` gives them.
+
+    Raises:
+        DataError: Nobody has enough events to hold one out.
+    """
+    parts = split(data, "loo", seed=seed, repeats="drop" if scenario.seen == "drop" else "keep")
+    if not len(parts.test.queries):
+        raise DataError("evaluate: no user has enough events to hold one out; post more events first")
+    request = EvaluateRequest(data="", seed=seed)
+    exam = _exam(request, parts, "all", progress)
+    ours = exam.sit(scenario.scenario, Scene(scenario))
+    beside = [
+        exam.sit(other, cast("Learner", read(KINDS, plan, f"baseline {other}")))
+        for other, plan in BASELINES.items()
+    ]
+    gaps = {each.name: _gaps(ours, each, request) for each in beside}
+    return {
+        "scenario": scenario.scenario,
+        "users": len(data.users),
+        "items": data.size,
+        "events": len(data.histories["item"]),
+        "split": {"protocol": "loo", "digest": parts.digest},
+        **ours.figures(),
+        "queries": len(exam.holdout.queries),
+        "seed": seed,
+        "baselines": {each.name: each.figures() for each in beside},
+        "warnings": _warnings(ours, beside, gaps, exam),
+    }
 
 
 def _checked(request: EvaluateRequest) -> Literal["all", "train"]:

@@ -30,6 +30,7 @@ from polyscene.serve.routes import (
     health,
     insight,
     items,
+    jobs,
     metrics,
     page,
     pages,
@@ -52,6 +53,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *edges.OPERATIONS,
     *scenarios.OPERATIONS,
     *bundles.OPERATIONS,
+    *jobs.OPERATIONS,
     *session.OPERATIONS,
     *health.OPERATIONS,
     *metrics.OPERATIONS,
@@ -88,6 +90,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        engine.board.begin()
         yield
         here.readers.close()
         here.writers.close()

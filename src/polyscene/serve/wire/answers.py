@@ -17,8 +17,8 @@ Context = Annotated[
     dict[Name, Word | Number | Anchors],
     msgspec.Meta(
         max_length=50,
-        description="Where the ask comes from. anchors: ids of the items on the page, in the cart or in the "
-        "playlist; region: counts for availability; device, place and other words and numbers are handed on.",
+        description="Where the ask comes from. anchors: ids of the items on the page, in the cart or in "
+        "the playlist; region: counts for availability; device, place and others are handed to the stages.",
     ),
 ]
 
