@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from polyscene.core.errors import BusyError, ConfigError, FullError, InputError, NotFoundError, StoreError
-from polyscene.events import pending, postgres_reading
+from polyscene.events import pending, postgres_reading, postgres_tables
 from polyscene.events import postgres as module
 from polyscene.events.event import EdgePut, Event, Exposure, ItemPut, UserPut
 from polyscene.events.log import Bulk
@@ -26,6 +26,11 @@ def exposure(request_id, user="u"):
     return Exposure(
         request_id=request_id, scenario="s", bundle="b", user=user, time=1, seed=0, log_position=0
     )
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    monkeypatch.setattr(postgres_tables, "LOCK_WAIT", "300ms")
 
 
 def run(dsn, statement):
@@ -147,11 +152,14 @@ def test_one_bad_batch_does_not_spoil_its_neighbours(postgres):
 def test_nobody_has_an_id_that_the_server_cannot_hold(postgres):
     with PostgresLog(*postgres) as log:
         log.append([event(1), EdgePut(source="a", relation="r", target="b", time=1)])
+        log.append_exposure(exposure("r"))
+        log.flush()
         for text in ("\0", "a\0b", "\ud800"):
             assert log.exposure(text) is None
             assert log.exposures(text) == log.user_puts(text) == log.user_tail(text, 5) == []
             assert log.item_days(text) == log.newest_events(user=text) == log.newest_events(item=text) == []
             assert log.edges(source=text) == []
+            assert log.exposures(after=(0, text)) == log.edges(after=("a", "r", text)) == []
             assert len(log.columns(user=text)) == len(log.user_items(text)) == 0
             assert log.erase_user(text, at=1).position == 2
         assert log.append([event(2)]).position == 3

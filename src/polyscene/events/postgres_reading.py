@@ -1,7 +1,7 @@
 """Reading an event log in PostgreSQL; any number of readers, also while one writes, also on a standby."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from heapq import merge
 from itertools import islice
@@ -140,14 +140,14 @@ class PostgresReader:
     def exposure(self, request_id: str) -> Exposure | None:
         """The exposure of a request."""
         query = "SELECT payload FROM exposures WHERE request_id = %s"
-        rows = self._rows("exposure", query, (storable(request_id),))
+        rows = self._rows("exposure", query, (request_id,))
         return exposure_of(rows[0][0]) if rows else None
 
     def exposures(
         self, user: str | None = None, n: int = 100, after: tuple[int, str] | None = None
     ) -> list[Exposure]:
         """The newest `n` exposures (of one user), newest first."""
-        which, facts = slate_filter(user and storable(user), after, "user_id", "%s")
+        which, facts = slate_filter(user, after, "user_id", "%s")
         query = f"SELECT payload FROM exposures{which} ORDER BY time DESC, request_id LIMIT %s"  # noqa: S608
         return [exposure_of(payload) for (payload,) in self._rows("exposures", query, (*facts, n))]
 
@@ -165,20 +165,20 @@ class PostgresReader:
     ) -> list[tuple[int, Event]]:
         """The last `n` events with a position below `before`, newest first; of one user, of one item."""
         which = {f"user_code = {_USER}": user, f"item_code = {_ITEM}": item}
-        asked = {rule: storable(text) for rule, text in which.items() if text is not None}
+        asked = {rule: text for rule, text in which.items() if text is not None}
         where = " AND ".join([*asked, "position < %s"])
         facts = (*asked.values(), _NO_LIMIT if before is None else before, n)
         with self._reading("newest_events") as connection, connection.transaction():
             query = f"{_EVENTS} WHERE {where} ORDER BY position DESC LIMIT %s"
-            rows = connection.execute(query, facts, binary=True)
+            rows = _ask(connection, query, facts)
             return [(row[0], event_of(row, self._names, connection)) for row in rows]
 
     def _records(
         self, doing: str, tail: str, facts: tuple[int, ...], *, backwards: bool
     ) -> list[tuple[int, Record]]:
         with self._reading(doing) as connection, connection.transaction():
-            events = connection.execute(f"{_EVENTS} {tail}", facts, binary=True)
-            puts = connection.execute(f"{_PUTS} {tail}", facts, binary=True)
+            events = _ask(connection, f"{_EVENTS} {tail}", facts)
+            puts = _ask(connection, f"{_PUTS} {tail}", facts)
             rows = islice(merge(events, puts, key=itemgetter(0), reverse=backwards), facts[-1])
             return [
                 (row[0], put_of(row) if len(row) == 3 else event_of(row, self._names, connection))
@@ -194,7 +194,7 @@ class PostgresReader:
                 spans = [(start, min(start + CHUNK, last)) for start in range(0, last, CHUNK)]
                 parts = [_packed(connection, _COLUMNS, span) for span in spans]
             else:
-                parts = [_packed(connection, _USER_COLUMNS, (0, last, storable(user)))]
+                parts = [_packed(connection, _USER_COLUMNS, (0, last, user))]
         return _unpacked([part for part in parts if part[0] is not None], by_time=user is not None)
 
     def newest_time(self) -> int | None:
@@ -208,7 +208,7 @@ class PostgresReader:
 
     def user_puts(self, user: str) -> list[tuple[int, UserPut]]:
         """All puts of one user id, by position."""
-        return self._puts(_PUTS_OF_USER, (storable(user),))
+        return self._puts(_PUTS_OF_USER, (user,))
 
     def edge_puts(self, until: int | None = None) -> list[tuple[int, EdgePut]]:
         """All edge puts with a position up to and including `until`, by position."""
@@ -232,10 +232,10 @@ class PostgresReader:
     ) -> list[EdgePut]:
         """Up to `n` edges that hold now, by (source, relation, target), those behind `after`."""
         ends = {"source": source, "relation": relation, "target": target}
-        known = {name: storable(end) for name, end in ends.items() if end is not None}
+        known = {name: end for name, end in ends.items() if end is not None}
         behind = "(source, relation, target) > (%s, %s, %s)" if after else "true"
         where = " AND ".join([*(f"{name} = %s" for name in known), behind])
-        facts = (*known.values(), *map(storable, after or ()), n)
+        facts = (*known.values(), *(after or ()), n)
         rows = self._rows("edges", _EDGES.format(where=where), facts)
         return [put_of(row) for row in rows]  # type: ignore[misc]
 
@@ -243,24 +243,24 @@ class PostgresReader:
         """How often what was done with an item on each day."""
         counts: Counter[tuple[int, str]] = Counter()
         with self._reading("item_days") as connection, connection.transaction():
-            for day, action, count in connection.execute(_ITEM_DAYS, (storable(item),)).fetchall():
+            for day, action, count in _ask(connection, _ITEM_DAYS, (item,)):
                 counts[day * DAY_MS, self._names.name(connection, Family.ACTION, action)] += count
             query = "SELECT day, count FROM shown WHERE item = %s"
-            for day, count in connection.execute(query, (storable(item),)):
+            for day, count in _ask(connection, query, (item,)):
                 counts[day, SHOWN] += count
         return [(day, action, count) for (day, action), count in sorted(counts.items())]
 
     def user_tail(self, user: str, n: int, until: int | None = None) -> list[tuple[int, Event]]:
         """A user's last `n` events by time then position, oldest first."""
-        facts = (storable(user), _NO_LIMIT if until is None else until, n)
+        facts = (user, _NO_LIMIT if until is None else until, n)
         with self._reading("user_tail") as connection, connection.transaction():
-            rows = connection.execute(_TAIL, facts, binary=True).fetchall()
+            rows = _ask(connection, _TAIL, facts)
             return [(row[0], event_of(row, self._names, connection)) for row in reversed(rows)]
 
     def user_items(self, user: str) -> Codes:
         """Codes of all items a user has events with, rising."""
         query = f"SELECT DISTINCT item_code FROM events WHERE user_code = {_USER} ORDER BY item_code"  # noqa: S608
-        return np.array([item for (item,) in self._rows("user_items", query, (storable(user),))], np.int32)
+        return np.array([item for (item,) in self._rows("user_items", query, (user,))], np.int32)
 
     def item_ids(self, since: int = 0) -> list[str]:
         """Item ids by code, from code `since` on."""
@@ -288,7 +288,7 @@ class PostgresReader:
 
     def _rows(self, doing: str, query: str, facts: tuple[object, ...]) -> list[Row]:
         with self._reading(doing) as connection:
-            return connection.execute(query, facts, binary=True).fetchall()
+            return _ask(connection, query, facts)
 
     def __enter__(self) -> Self:
         return self
@@ -305,6 +305,11 @@ class PostgresReader:
             connection.close()
 
 
+def _ask(connection: Connection, query: str, facts: Iterable[object]) -> list[Row]:
+    held = [storable(fact) if isinstance(fact, str) else fact for fact in facts]
+    return connection.execute(query, held, binary=True).fetchall()
+
+
 def storable(text: str) -> str | None:
     """The text, or None (which equals nothing) if PostgreSQL can't hold it, so that nothing has this id."""
     try:
@@ -319,7 +324,7 @@ def _names_since(connection: Connection, family: Family, since: int) -> list[str
 
 
 def _packed(connection: Connection, query: str, facts: tuple[object, ...]) -> Row:
-    return connection.execute(query, facts, binary=True).fetchone() or ()
+    return _ask(connection, query, facts)[0]
 
 
 def _unpacked(parts: Sequence[Row], *, by_time: bool) -> Columns:
