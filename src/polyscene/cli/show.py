@@ -8,8 +8,8 @@ import typer
 
 
 def as_json(value: Any) -> None:
-    """Prints `value` as one JSON document; NaN and infinity become null."""
-    typer.echo(msgspec.json.format(msgspec.json.encode(value)).decode())
+    """Prints `value` as one JSON document; NaN and infinity become null, paths their text."""
+    typer.echo(msgspec.json.format(msgspec.json.encode(value, enc_hook=str)).decode())
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:

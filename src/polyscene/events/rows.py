@@ -142,7 +142,8 @@ def slate_filter(
     user: str | None, after: tuple[int, str] | None, column: str, mark: str
 ) -> tuple[str, tuple[object, ...]]:
     """The condition for exposures of a user behind a place, and the facts for its `mark` places."""
-    parts, facts = [], []
+    parts: list[str] = []
+    facts: list[object] = []
     if user is not None:
         parts.append(f"{column} = {mark}")
         facts.append(user)

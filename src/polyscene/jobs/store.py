@@ -16,13 +16,17 @@ from polyscene.events.sqlite import SqliteLog
 class SqliteStore(Config, frozen=True, kw_only=True, tag="sqlite"):
     """The log is a file of the workspace."""
 
+    def path(self, root: Path) -> Path:
+        """The log's file in the workspace at `root`."""
+        return root / "events.db"
+
     def log(self, root: Path) -> EventLog:
         """The log of the workspace at `root`, open for writing."""
-        return SqliteLog(root / "events.db")
+        return SqliteLog(self.path(root))
 
     def reader(self, root: Path) -> LogReader:
         """The log, open for reading. Raises NotFoundError when there is none yet."""
-        path = root / "events.db"
+        path = self.path(root)
         if not path.is_file():
             raise _empty(root)
         return SqliteReader(path)
