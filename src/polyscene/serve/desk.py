@@ -14,19 +14,18 @@ from polyscene.core.errors import BusyError
 
 P = ParamSpec("P")
 T = TypeVar("T")
-PATIENCE_S = 0.25
-"""How long the house may be busy without a pause before that is taken for an overload."""
+MEMORY, OVERLOAD = 32, 0.1
+"""An overload: of the latest calls (about so many), more than this share was turned away."""
 _log = structlog.get_logger(__name__)
 
 
 class Desk:
     """Runs blocking calls on `threads` threads and refuses a call when too many are already in.
 
-    A burst may fill the house up to `limit`. A house that was not empty once in `PATIENCE_S` has no burst
-    but an overload: a queue would make everybody wait and serve nobody more, so until it is empty again
-    only one call per thread may wait. A refused call costs nothing, so an overloaded server says no at once
-    and answers the others nearly as fast as ever. A call whose client went away still counts until it ends,
-    because it still holds its thread.
+    A burst may fill the house up to `limit`. In an overload a queue would make everybody wait and serve
+    nobody more, so then only one call per thread may wait: the server says no at once, which costs it
+    nothing, and answers the others nearly as fast as ever. A call whose client went away still counts until
+    it ends, because it still holds its thread.
     """
 
     def __init__(self, name: str, threads: int, limit: int) -> None:
@@ -35,7 +34,8 @@ class Desk:
         self._threads = threads
         self._inside = 0
         self._refused = 0
-        self._empty = self._told = monotonic()
+        self._told = monotonic()
+        self._turned_away = 0.0
         self._door = threading.Lock()
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix=f"polyscene-{name}")
 
@@ -47,9 +47,8 @@ class Desk:
     @property
     def full(self) -> bool:
         """Whether a call that came now would be refused."""
-        if self._inside < min(self.limit, 2 * self._threads):
-            return False
-        return self._inside >= self.limit or monotonic() - self._empty > PATIENCE_S
+        overload = self._turned_away > OVERLOAD
+        return self._inside >= (min(self.limit, 2 * self._threads) if overload else self.limit)
 
     def refuse(self) -> None:
         """Turns a call away before it costs anything.
@@ -58,6 +57,7 @@ class Desk:
             BusyError: Always; the overload is logged, once a second and not for every call.
         """
         self._refused += 1
+        self._turned_away += (1 - self._turned_away) / MEMORY
         if monotonic() - self._told >= 1.0:
             _log.warning("overload", desk=self.name, refused=self._refused, inside=self._inside)
             self._told, self._refused = monotonic(), 0
@@ -72,9 +72,8 @@ class Desk:
         with self._door:
             full = self.full
             if not full:
-                if self._inside == 0:
-                    self._empty = monotonic()
                 self._inside += 1
+                self._turned_away -= self._turned_away / MEMORY
         if full:
             self.refuse()
         context = copy_context()
