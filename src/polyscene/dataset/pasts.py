@@ -46,17 +46,20 @@ class Past:
         """Position of the event that came last; 0 if there is none."""
         return int(self.position.max(initial=0))
 
-    def plus(self, row: Mapping[str, float], position: int) -> "Past":
-        """With one more event; it may be dated before others."""
-        place = int(np.searchsorted(self.rows["time"], row["time"], side="right"))
-        item = row["item"]
-        spot = int(np.searchsorted(self.seen, item))
-        known = spot < len(self.seen) and self.seen[spot] == item
+    def plus(self, news: Sequence[tuple[int, Mapping[str, float]]]) -> "Past":
+        """With more events, each a log position and a row; they may be dated before others."""
+        more = {name: [row[name] for _, row in news] for name in self.rows}
+        rows = {
+            name: np.concatenate([self.rows[name], np.array(more[name], dtype)])
+            for name, dtype in HISTORY_COLUMNS.items()
+        }
+        position = np.concatenate([self.position, np.array([at for at, _ in news], np.int64)])
+        order = np.lexsort((position, rows["time"]))
         return replace(
             self,
-            rows={name: np.insert(column, place, row[name]) for name, column in self.rows.items()},
-            position=np.insert(self.position, place, position),
-            seen=self.seen if known else np.insert(self.seen, spot, item),
+            rows={name: column[order] for name, column in rows.items()},
+            position=position[order],
+            seen=np.union1d(self.seen, rows["item"][len(self.position) :]),
         )
 
     def tail(self, count: int) -> "Past":
@@ -94,6 +97,7 @@ class Pasts:
         self._log = log
         self._names = names
         self._kept: OrderedDict[int, Past] = OrderedDict()
+        self._news: dict[int, list[tuple[int, Mapping[str, float]]]] = {}
         self._position = 0
         self._lock = Lock()
 
@@ -119,7 +123,7 @@ class Pasts:
                     case Merge():
                         self._merge(at, record)
                     case Erasure():
-                        self._kept.pop(self.guests.person(record.user_code), None)
+                        self._drop(self.guests.person(record.user_code))
                         self.guests.forget(record.user_code)
             self._position = position
 
@@ -127,6 +131,7 @@ class Pasts:
         """Drops all rows; what is read from now on is true for `position` and the `merges` up to it."""
         with self._lock:
             self._kept.clear()
+            self._news.clear()
             self.guests = Guests()
             for at, merge in merges:
                 self._merge(at, merge)
@@ -137,22 +142,32 @@ class Pasts:
         if code < 0 or event.action == IMPRESSION:
             return
         person = self.guests.person(code)
-        past = self._kept.get(person)
-        if past is not None:
-            self._kept[person] = past.plus(self._names.row(event), at).tail(ROWS)
+        if person in self._kept:
+            news = self._news.setdefault(person, [])
+            news.append((at, self._names.row(event)))
+            if len(news) > ROWS:  # nobody asks for this user
+                self._drop(person)
 
     def _merge(self, at: int, merge: Merge) -> None:
         guest, target = self._names.users.code(merge.source), self._names.users.code(merge.target)
         if self.guests.merge(guest, target, at):
-            self._kept.pop(guest, None)
-            self._kept.pop(self.guests.person(target), None)
+            self._drop(guest)
+            self._drop(self.guests.person(target))
+
+    def _drop(self, person: int) -> None:
+        self._kept.pop(person, None)
+        self._news.pop(person, None)
 
     def _recall(self, code: int) -> Past | None:
         with self._lock:
             person = self.guests.person(code)
             past = self._kept.get(person)
-            if past is not None:
-                self._kept.move_to_end(person)
+            if past is None:
+                return None
+            news = self._news.pop(person, None)
+            if news:
+                past = self._kept[person] = past.plus(news).tail(ROWS)
+            self._kept.move_to_end(person)
             return past
 
     def _learn(self, code: int) -> Past:
@@ -163,8 +178,9 @@ class Pasts:
         with self._lock:
             if self._position == position:  # else an event may have come that this reading lacks
                 self._kept[group[0]] = past.tail(ROWS)
+                self._news.pop(group[0], None)
                 if len(self._kept) > USERS:
-                    self._kept.popitem(last=False)
+                    self._drop(next(iter(self._kept)))
         return past
 
     def _read(self, group: Sequence[int], position: int) -> Past:

@@ -145,7 +145,7 @@ class World:
         with self._writing:
             if upto is not None and upto <= self.position:
                 return 0
-            if self._log.position - self.position > FAR_BEHIND:
+            if (self._log.position if upto is None else upto) - self.position > FAR_BEHIND:
                 before = self.position
                 self._start()
                 return self.position - before

@@ -1,7 +1,7 @@
 """Whether what was acted on had been shown: events held to the slate of the request they name."""
 
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from threading import Lock
 
@@ -25,13 +25,6 @@ class Attribution:
         self._slates: OrderedDict[str, tuple[str, ...]] = OrderedDict()
         self._lock = Lock()
 
-    def shown(self, request_id: str, items: Iterable[str]) -> None:
-        """Remembers an answer that was just given."""
-        with self._lock:
-            self._slates[request_id] = tuple(items)
-            if len(self._slates) > REMEMBERED:
-                self._slates.popitem(last=False)
-
     def remembers(self, event: Event) -> bool:
         """Whether `notes` needs no disk for this event."""
         return event.request_id is None or event.request_id in self._slates
@@ -54,9 +47,13 @@ class Attribution:
 
     def _slate(self, request_id: str) -> tuple[str, ...] | None:
         slate = self._slates.get(request_id)
-        if slate is None:
-            exposure = self._log.exposure(request_id)
-            if exposure is not None:
-                self.shown(request_id, exposure.items)
-                slate = tuple(exposure.items)
+        if slate is not None:
+            return slate
+        exposure = self._log.exposure(request_id)
+        if exposure is None:
+            return None
+        with self._lock:
+            slate = self._slates[request_id] = tuple(exposure.items)
+            if len(self._slates) > REMEMBERED:
+                self._slates.popitem(last=False)
         return slate

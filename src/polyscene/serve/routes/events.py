@@ -32,12 +32,12 @@ async def post_event(request: Request) -> Response:
     body, once = await read_once(request, EventBody)
     here = house(request)
     event = event_of(body, here.clock.now(), once, 0)
-    receipt = await asyncio.wrap_future(here.engine.intake.event(event, once))
     attribution = here.engine.intake.attribution
     if attribution.remembers(event):
         notes = attribution.notes((event,))
-    else:
+    else:  # before the event is kept: a desk that is full must refuse all of it or nothing
         notes = await here.writers.run(attribution.notes, (event,))
+    receipt = await asyncio.wrap_future(here.engine.intake.event(event, once))
     return json_reply(_kept([body], [event], receipt, notes))
 
 
