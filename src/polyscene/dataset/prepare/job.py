@@ -40,7 +40,7 @@ from polyscene.dataset.tables import TableReport
 from polyscene.dataset.typed import EventColumns
 
 MEMORY_MB = 1024
-LEAST_MB = 128
+LEAST_MB = 1
 PIECE = 16 << 20
 """Most bytes of text that are read at once: more makes nothing quicker."""
 SORTED = "sorted"
@@ -148,10 +148,12 @@ class _Preparation:
         ranks |= {
             name: Ranks.among(pl.Series(work.words(name), dtype=pl.String), np.int16) for name in WORDS
         }
-        rows = request.memory_mb * 2**20 // 4 // RANGE_BYTES
-        sorter = Sorter(work, rules, plan.form.clock, ranks, rows)
-        with progress("sort", len(work.units) + len(sorter.ranges()) - 1) as bar:
-            found = sorter.sort(work.folder / SORTED, bar)
+        found = Sorted()
+        if work.counts.any():
+            rows = request.memory_mb * 2**20 // 4 // RANGE_BYTES
+            sorter = Sorter(work, rules, plan.form.clock, ranks, rows)
+            with progress("sort", len(work.units) + len(sorter.ranges()) - 1) as bar:
+                found = sorter.sort(work.folder / SORTED, bar)
         if not found.rows:
             removed = self._report(found).removed
             causes = ", ".join(f"{cause}: {count}" for cause, count in removed.items())
