@@ -9,25 +9,35 @@ import typer
 from polyscene.cli.main import app
 
 SURFACE = """
+backup: folder json workspace
 bundles collect: workspace
 bundles list: json workspace
-bundles promote: bundle scenario workspace
+bundles promote: bundle force scenario workspace
 bundles rollback: scenario workspace
-data check: json map quarantine source
+data check: json map mapping quarantine rule source
 data fetch: names
+data infer: json source write
 data list: json
 demo: budget data port quiet serve workspace
 doctor: json workspace
 evaluate: baselines data fit-on html json map model on protocol quiet scenario seed set
-ingest: json map quiet source workspace
+export: filter format json k log output quiet scenario users workspace
+ingest: infer json map mapping quiet rule source workspace
+jobs: json workspace
 keys add: expires name rate role workspace
 keys list: json workspace
 keys revoke: name workspace
+log backup: json target workspace
+log check: json workspace
+log export: folder json workspace
+log migrate: json to workspace
+log repair: json target workspace
 models: json
 recommend: anchor filter history json k scenario user workspace
+restore: folder json workspace
 scenarios: json workspace
 serve: host port workspace
-train: budget data holdout json map names quiet seed workspace
+train: budget data force holdout json map mapping names quiet seed workspace
 """
 
 
