@@ -5,8 +5,8 @@ import { el, fill } from "../page/dom.js";
 import { sceneName } from "../page/facts.js";
 import { number, say } from "../page/say.js";
 import { Chart } from "./chart.js";
-import { ago, figure, signed, when } from "./format.js";
-import { ask, chip, code, deed, empty, head, lines, panel, table, tellAll } from "./ui.js";
+import { day, figure, minute, signed, when } from "./format.js";
+import { ask, chip, code, deed, empty, head, lines, moment, panel, table, tellAll } from "./ui.js";
 
 const FIRST_METRIC = "ndcg@10";
 const MAIN = ["ndcg@10", "hr@10", "coverage@10"];
@@ -28,7 +28,7 @@ function shelf(name, bundles, { signal, again }) {
   const current = bundles.find((each) => each.current);
   const columns = [
     { head: say("bundle"), cell: (row) => [code(row.bundle), row.current && chip(say("serves"), "good")] },
-    { head: say("fitted"), cell: (row) => el("time", { title: when(row.created) }, ago(row.created)) },
+    { head: say("fitted"), cell: (row) => moment(row.created) },
     ...MAIN.filter((metric) => metrics.includes(metric)).map((metric) => ({ head: metric, right: true, cell: (row) => figure(row.metrics[metric], 4) })),
     { cell: (row) => !row.current && deed(say("promote"), "admin", async () => promote(name, row, current, again)) },
   ];
@@ -43,13 +43,13 @@ function shelf(name, bundles, { signal, again }) {
 
 function curve(bundles, metrics) {
   const oldest = [...bundles].reverse();
-  const chart = new Chart({ label: say("metric-history"), x: (time) => when(time), y: (value) => figure(value, 4), zero: false, height: 160 });
+  const chart = new Chart({ label: say("metric-history"), x: (time) => `${day(time)} ${minute(time)}`, y: (value) => figure(value, 4), zero: false, height: 160 });
   const choice = el("select", { "aria-label": say("metric") }, metrics.map((name) => el("option", { selected: name === FIRST_METRIC }, name)));
   const draw = () => chart.update(oldest.map((each) => each.created), [{ name: choice.value, values: oldest.map((each) => each.metrics[choice.value] ?? null) }]);
   choice.addEventListener("change", draw);
   if (metrics.includes(FIRST_METRIC)) choice.value = FIRST_METRIC;
   draw();
-  return [el("div", { class: "choose" }, choice), chart.node];
+  return el("div", { class: "curve" }, el("div", { class: "choose" }, choice), chart.node);
 }
 
 /** Two bundles, metric by metric. */

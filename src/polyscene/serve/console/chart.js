@@ -69,7 +69,8 @@ export class Chart {
     const ends = this.shape === "line" ? series.map(({ values }) => values.map((value) => [value, value])) : this.stacked();
     const all = ends.flat(2).filter((value) => value != null);
     const low = this.zero ? 0 : Math.min(...all), high = Math.max(...all, this.zero ? 0 : -Infinity);
-    const marks = all.length ? ticks(low, high > low ? high : low + 1, 3) : [0, 1];
+    const slack = high > low ? 0 : Math.abs(high) / 10 || 1;
+    const marks = all.length ? ticks(this.zero ? low : low - slack, high + slack, 3) : [0, 1];
     this.left = Math.max(...marks.map((mark) => this.y(mark).length)) * LETTER + 12;
     const [first, last] = [marks[0], marks.at(-1)];
     const down = (value) => EDGE.top + (1 - (value - first) / (last - first)) * (this.height - EDGE.top - EDGE.bottom);
@@ -89,14 +90,20 @@ export class Chart {
     this.label_();
   }
 
+  /** Names of places on the x axis: each once, from the newest back, as many as have room. */
   places(across, width) {
-    const { x } = this.data;
-    const texts = x.map((each) => this.x(each));
-    const widest = Math.max(1, ...texts.map((text) => text.length)) * LETTER + 22;
-    const count = Math.max(1, Math.min(x.length, Math.floor((width - this.left) / widest)));
-    const chosen = count === 1 ? [x.length - 1] : Array.from({ length: count }, (_, at) => Math.round((at * (x.length - 1)) / (count - 1)));
-    const side = (at) => (x.length > 1 && this.shape !== "bars" ? (at === 0 ? "start" : at === x.length - 1 ? "end" : "middle") : "middle");
-    return x.length ? chosen.map((at) => svg("text", { class: "x", x: across(at), y: this.height - 6, "text-anchor": side(at) }, texts[at])) : [];
+    const texts = this.data.x.map((each) => this.x(each));
+    const found = [];
+    let free = width;
+    for (let at = texts.length - 1; at >= 0; at -= 1) {
+      if (texts[at] === texts[at - 1]) continue;
+      const size = texts[at].length * LETTER;
+      const right = Math.min(across(at) + size / 2, width - 2);
+      if (right > free || right - size < 0) continue;
+      free = right - size - 18;
+      found.push(svg("text", { class: "x", x: right, y: this.height - 6 }, texts[at]));
+    }
+    return found;
   }
 
   shapes({ tone }, ends, across, down, slot) {

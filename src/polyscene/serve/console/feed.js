@@ -3,8 +3,8 @@
 import * as api from "../page/api.js";
 import { el, fill } from "../page/dom.js";
 import { say } from "../page/say.js";
-import { ago, figure, when } from "./format.js";
-import { itemLink, link, more, panel, table } from "./ui.js";
+import { figure } from "./format.js";
+import { itemLink, link, moment, more, panel, table } from "./ui.js";
 
 const ROWS = 20;
 const REFRESH_MS = 5000;
@@ -23,7 +23,7 @@ export function feed({ title, hint, user, item, signal, every }) {
     const items = await api.details(shown.map((each) => each.item));
     older.hidden = !shown.at(-1)?.cursor;
     fill(list, table(title, [
-      { head: say("time"), cell: (row) => el("time", { title: when(row.time) }, ago(row.time)) },
+      { head: say("time"), cell: (row) => moment(row.time) },
       !user && { head: say("user"), cell: (row) => link(row.user, "users", row.user) },
       { head: say("action"), cell: (row) => row.action },
       !item && { head: say("item"), wide: true, cell: (row) => itemLink(items.get(row.item)) },

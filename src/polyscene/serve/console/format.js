@@ -26,9 +26,9 @@ export function lasting(seconds) {
 }
 
 export const when = (time) =>
-  time == null ? DASH : new Date(time).toLocaleString(spoken(), { dateStyle: "medium", timeStyle: "short" });
-export const clock = (time) => new Date(time).toLocaleTimeString(spoken(), { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-export const minute = (time) => new Date(time).toLocaleTimeString(spoken(), { hour: "2-digit", minute: "2-digit" });
+  time == null ? DASH : new Date(time).toLocaleString(spoken(), { dateStyle: "medium", timeStyle: "short", hourCycle: "h23" });
+export const clock = (time) => new Date(time).toLocaleTimeString(spoken(), { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+export const minute = (time) => new Date(time).toLocaleTimeString(spoken(), { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 export const day = (time) => new Date(time).toLocaleDateString(spoken(), { day: "numeric", month: "short", year: "2-digit", timeZone: "UTC" });
 
 export function bytes(count) {

@@ -8,7 +8,7 @@ import { Chart } from "./chart.js";
 import { ago, day, short, when } from "./format.js";
 import { feed } from "./feed.js";
 import { slate, naming } from "./slate.js";
-import { chip, code, empty, head, itemLink, lines, link, more, panel, table, trouble, waiting } from "./ui.js";
+import { chip, code, empty, head, itemLink, lines, lineup, link, more, panel, table, trouble, waiting } from "./ui.js";
 
 const ROWS = 50;
 const MOST = 200;
@@ -65,9 +65,8 @@ async function one({ id, signal, every }) {
   return { title: facts(item).title, content: [
     head(facts(item).title, null),
     el("div", { class: "pair" },
-      panel(say("known"), () => known(item)),
+      el("div", { class: "stack" }, panel(say("known"), () => known(item)), panel(say("activity"), () => activity(id, signal), { hint: say("activity-hint") })),
       panel(say("similar"), () => similar(id, signal))),
-    panel(say("activity"), () => activity(id, signal), { hint: say("activity-hint") }),
     feed({ title: say("recent-events"), item: id, signal, every }),
   ] };
 }
@@ -107,7 +106,8 @@ async function activity(id, signal) {
   const acts = actions.filter((name) => name !== SHOWN);
   const sum = (names) => found.filter((each) => names.includes(each.action)).reduce((total, each) => total + each.count, 0);
   return [
-    lines([[say("times-shown"), number(sum([SHOWN]))], [say("times-acted"), number(sum(acts))], [say("days"), found.length && `${day(Math.min(...found.map((each) => each.day)))} – ${day(last)}`]]),
-    el("div", { class: "pair inner" }, actions.includes(SHOWN) && draw(say("exposures-by-day"), [SHOWN]), acts.length > 0 && draw(say("acts-by-day"), acts)),
+    lineup([[say("times-shown"), number(sum([SHOWN]))], [say("times-acted"), number(sum(acts))], [say("days"), found.length && `${day(Math.min(...found.map((each) => each.day)))} – ${day(last)}`]]),
+    actions.includes(SHOWN) && draw(say("exposures-by-day"), [SHOWN]),
+    acts.length > 0 && draw(say("acts-by-day"), acts),
   ];
 }

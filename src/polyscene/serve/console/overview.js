@@ -7,7 +7,7 @@ import { number, percent, say } from "../page/say.js";
 import { Chart } from "./chart.js";
 import { ago, bytes, figure, lasting, milliseconds, minute, short } from "./format.js";
 import { feed } from "./feed.js";
-import { empty, head, lines, link, panel, table } from "./ui.js";
+import { empty, gauge, head, lines, link, moment, panel, table } from "./ui.js";
 
 const STEP_S = 5;
 const REFRESH_MS = 3000;
@@ -25,7 +25,7 @@ export async function page({ signal, every }) {
   const draw = (now) => {
     fill(parts.problems, problems(now.problems));
     fill(parts.tiles, tiles(now));
-    curves(charts, now.traffic);
+    curves(charts, lived(now.traffic));
     fill(parts.routes, routes(now.traffic));
     fill(parts.serving, serving(now.state));
     fill(parts.machine, machine(now));
@@ -72,6 +72,17 @@ function grouped(traffic) {
   return found;
 }
 
+/** From the first request on, but two minutes at least: an empty past would only press the present to the edge. */
+function lived(traffic) {
+  const all = Object.values(traffic.requests);
+  const first = traffic.starts.findIndex((_, at) => all.some((list) => list[at]));
+  const from = Math.max(0, Math.min(first < 0 ? Infinity : first, traffic.starts.length - 2 * LAST_MINUTE));
+  const tail = (list) => list.slice(from);
+  return { ...traffic, starts: tail(traffic.starts), refused: tail(traffic.refused), failed: tail(traffic.failed),
+    p50_ms: tail(traffic.p50_ms), p95_ms: tail(traffic.p95_ms), p99_ms: tail(traffic.p99_ms),
+    requests: Object.fromEntries(Object.entries(traffic.requests).map(([name, list]) => [name, tail(list)])) };
+}
+
 function curves(charts, traffic) {
   charts.rate.update(traffic.starts, grouped(traffic));
   charts.times.update(traffic.starts, [
@@ -94,7 +105,7 @@ function routes(traffic) {
 function serving(state) {
   const rows = table(say("serving"), [
     { head: say("scenario"), cell: (row) => link(sceneName(row.scenario), "scenarios", row.scenario) },
-    { head: say("age"), cell: (row) => ago(row.created) },
+    { head: say("age"), cell: (row) => moment(row.created) },
     { head: say("since-fit"), right: true, cell: (row) => figure(row.behind) },
     { head: "ndcg@10", right: true, cell: (row) => figure(row.metrics["ndcg@10"], 4) },
   ], state.in_service, { none: say("no-bundles") });
@@ -103,7 +114,6 @@ function serving(state) {
 }
 
 function machine({ version, uptime_s, memory, queues, state }) {
-  const gauge = (share) => el("meter", { min: 0, max: 1, value: share, high: 0.8, optimum: 0, "aria-hidden": "true" });
   const words = { readers: say("readers"), writers: say("writers") };
   return queues.length ? lines([
     ...queues.map(({ name, inside, limit }) => [words[name] ?? name, [gauge(inside / limit), say("of", { n: number(inside), all: number(limit) })]]),

@@ -3,11 +3,11 @@
 import * as api from "../page/api.js";
 import { el } from "../page/dom.js";
 import { sceneName } from "../page/facts.js";
-import { say } from "../page/say.js";
-import { overview } from "../page/trace.js";
+import { number, say } from "../page/say.js";
+import { replayer } from "../page/trace.js";
 import { when } from "./format.js";
 import { cameAbout, naming, slate } from "./slate.js";
-import { head, lines, link, panel } from "./ui.js";
+import { code, head, lines, link, panel } from "./ui.js";
 import { requestTable } from "./users.js";
 
 const ROWS = 50;
@@ -30,9 +30,12 @@ async function one(id, signal) {
         lines([
           [say("user"), found.user == null ? say("visitor") : link(found.user, "users", found.user)],
           [say("scenario"), link(sceneName(found.scenario), "scenarios", found.scenario)],
-          [say("position"), found.log_position],
+          [say("request"), code(found.request_id)],
+          [say("bundle"), code(found.bundle)],
+          [say("position"), number(found.log_position)],
+          ...found.notes.map((note) => [say("note"), note]),
         ]),
-        overview(found)]),
+        replayer(found)]),
       panel(say("slate"), async () => slate(found.items.map((each) => ({ ...each, sources: sources(found, each.id) })), await naming(found.items)))),
     panel(say("how-it-came"), () => cameAbout(found.chain), { hint: say("how-hint") }),
   ] };

@@ -4,6 +4,7 @@ import { byId, el, fill } from "../page/dom.js";
 import { facts } from "../page/facts.js";
 import { has, number, say } from "../page/say.js";
 import { scroller } from "../page/trace.js";
+import { ago, when } from "./format.js";
 import { may } from "./state.js";
 
 let names = 0;
@@ -66,6 +67,23 @@ export function table(label, columns, rows, { none = say("nothing") } = {}) {
 export const lines = (pairs) =>
   el("dl", { class: "lines" }, pairs.filter((pair) => pair && pair[1] != null && pair[1] !== "")
     .map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+
+/** The same, side by side. */
+export const lineup = (pairs) => {
+  const node = lines(pairs);
+  node.classList.add("across");
+  return node;
+};
+
+/** How long ago, with the time itself for who points at it. */
+export const moment = (time) => (time == null ? "–" : el("time", { datetime: new Date(time).toISOString(), title: when(time) }, ago(time)));
+
+/** How full something is. */
+export function gauge(share) {
+  const node = el("span", { class: share > 0.85 ? "gauge high" : "gauge", "aria-hidden": "true" });
+  node.style.setProperty("--share", Math.max(0, Math.min(1, share)));
+  return node;
+}
 
 export const chip = (text, tone) => el("span", { class: tone ? `chip ${tone}` : "chip" }, text);
 export const code = (text) => el("code", {}, text);

@@ -6,7 +6,7 @@ import { sceneName } from "../page/facts.js";
 import { number, say } from "../page/say.js";
 import { ago, figure, when } from "./format.js";
 import { rehearsed } from "./slate.js";
-import { ask, deed, empty, head, href, lines, link, more, panel, table, tellAll } from "./ui.js";
+import { ask, deed, empty, head, href, lineup, link, moment, more, panel, table, tellAll } from "./ui.js";
 
 const ROWS = 50;
 const HISTORY = 20;
@@ -50,7 +50,7 @@ async function one({ id, signal, go }) {
     head(say("someone", { user: id }), null, deed(say("erase-user"), "admin", async () => erase(), "danger-quiet")),
     panel(say("known"), () => about(id, signal)),
     el("div", { class: "pair" },
-      panel(say("history"), () => history(id, signal), { hint: say("history-panel-hint") }),
+      panel(say("past"), () => history(id, signal), { hint: say("past-hint") }),
       panel(say("asked-before"), () => asked(id, signal), { hint: say("asked-before-hint") })),
     panel(say("would-show"), () => wouldShow(id, signal), { hint: say("would-show-hint"), plain: true }),
   ] };
@@ -65,7 +65,7 @@ async function about(id, signal) {
     return empty(say("user-unknown"));
   }
   const guests = found.guests ?? [];
-  return lines([
+  return lineup([
     [say("events"), number(found.events ?? 0)],
     [say("first-event"), found.first && when(found.first)],
     [say("last-event"), found.last && `${when(found.last)} (${ago(found.last)})`],
@@ -81,11 +81,11 @@ async function history(id, signal) {
     const events = await api.history(id, n, signal);
     const next = more(null, () => draw(Math.min(n * 3, MOST)));
     next.hidden = events.length < n || n >= MOST;
-    fill(box, table(say("history"), [
+    fill(box, table(say("past"), [
       { head: say("item"), wide: true, cell: (row) => link(row.title || row.item, "items", row.item) },
       { head: say("action"), cell: (row) => row.action },
       { head: say("value"), right: true, cell: (row) => figure(row.value) },
-      { head: say("time"), cell: (row) => el("time", { title: when(row.time) }, ago(row.time)) },
+      { head: say("time"), cell: (row) => moment(row.time) },
     ], events, { none: say("no-history") }), next);
   };
   await draw(HISTORY);
@@ -101,7 +101,7 @@ export async function requestTable(found, { whose }) {
   const items = await api.details(found.flatMap((each) => each.items));
   const titles = (each) => each.items.slice(0, 3).map((item) => items.get(item)).map((item) => item.title ?? item.id).join(", ");
   return table(say("requests"), [
-    { head: say("time"), cell: (row) => link(ago(row.time), "requests", row.request_id) },
+    { head: say("time"), cell: (row) => el("a", { href: href("requests", row.request_id) }, moment(row.time)) },
     { head: say("scenario"), cell: (row) => sceneName(row.scenario) },
     whose && { head: say("user"), cell: (row) => (row.user == null ? el("span", { class: "soft" }, say("visitor")) : link(row.user, "users", row.user)) },
     { head: say("shown-items"), wide: true, cell: (row) => [row.count ? titles(row) : say("empty-slate"), row.count > 3 && el("span", { class: "soft" }, ` +${number(row.count - 3)}`),

@@ -69,7 +69,7 @@ export const promote = (scenario, wish) => send(of("bundles", scenario, "/promot
 export const rollBack = (scenario, instead) => send(of("bundles", scenario, "/roll_back"), { instead_of: instead });
 
 export const jobs = async (signal) => (await call("/v1/jobs", { signal })).jobs;
-export const startJob = (job) => send("/v1/jobs", job);
+export const startJob = (kind, wish) => send("/v1/jobs", { kind, arguments: wish });
 export const cancelJob = (id) => call(of("jobs", id), { method: "DELETE" });
 
 /** Who this browser acts for; from here on, every call that changes something carries the session's word. */

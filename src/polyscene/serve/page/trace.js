@@ -32,8 +32,8 @@ export async function openTrace(shelf) {
 export const named = (chain) =>
   api.details(chain.flatMap((link) => rows(link).slice(0, FIRST).map((row) => row.item)));
 
-/** What was asked when of which bundle, and the button that answers it again. */
-export function overview(found) {
+/** The button that answers a request again and says whether the slate is the same. */
+export function replayer(found) {
   const said = el("p", { class: "replayed", role: "status" });
   const again = async () => {
     said.className = "replayed";
@@ -47,6 +47,10 @@ export function overview(found) {
       said.textContent = error.message || say("gone");
     }
   };
+  return el("div", { class: "row replay" }, el("button", { type: "button", onclick: again }, say("replay")), said);
+}
+
+function overview(found) {
   const first = found.chain[0];
   const lines = [
     [say("request"), found.request_id],
@@ -56,8 +60,7 @@ export function overview(found) {
   ].filter(Boolean);
   return el("section", {},
     el("dl", {}, lines.map(([name, text]) => [el("dt", {}, name), el("dd", {}, text)])),
-    found.notes.map((note) => el("p", { class: "hint" }, note)),
-    el("div", { class: "row replay" }, el("button", { type: "button", onclick: again }, say("replay")), said));
+    found.notes.map((note) => el("p", { class: "hint" }, note)), replayer(found));
 }
 
 export const seenBy = (link) =>
