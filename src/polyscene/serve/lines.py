@@ -6,8 +6,9 @@ from http import HTTPStatus
 from typing import Any
 
 import msgspec
+from uvicorn._types import ASGI3Application
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from polyscene.serve.problems import Problem
@@ -39,9 +40,10 @@ class Line(HttpToolsProtocol):
         self._waiting = waiting
         self._read_timer: asyncio.TimerHandle | None = None
         self._write_timer: asyncio.TimerHandle | None = None
+        self._running: RequestResponseCycle | None = None
         self._resting = True
         self._head_size = 0
-        self._refusal = (HTTPStatus.BAD_REQUEST, "line: these bytes are no HTTP/1.1 request")
+        self._refusal = (HTTPStatus.BAD_REQUEST, "line: these bytes are no request")
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """A client is there; its first head is due."""
@@ -105,10 +107,11 @@ class Line(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The end of an answer; the rest of a body that nobody read is waited for a little."""
         super().on_response_complete()
-        if self.transport.is_closing() or not self.cycle.response_complete:
+        done = self._running
+        if self.transport.is_closing() or done is None or not done.response_complete:
             return
         self._unset_keepalive_if_required()
-        if self.cycle.more_body:
+        if done.more_body:
             # Closing at once would make the client's machine throw the answer away unread.
             self._read_timer = self._after(self._limits.linger_s, self.transport.abort)
         else:
@@ -126,16 +129,20 @@ class Line(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answers bytes that are no request, so that no client takes it for the answer to another one."""
-        cycle = self.cycle
-        if cycle is not None and not cycle.response_complete:
+        running = self._running
+        if running is not None and not running.response_complete:
             self.pipeline.clear()
-            cycle.keep_alive = False
-            if not cycle.more_body or cycle.response_started:
+            running.keep_alive = False
+            if not running.more_body or running.response_started:
                 self.flow.pause_reading()
                 return
-            cycle.disconnected = True
-            cycle.message_event.set()
+            running.disconnected = True
+            running.message_event.set()
         self._refuse(*self._refusal)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _unsupported_upgrade_warning(self) -> None:
         # What follows an upgrade is not HTTP to the parser, so nothing more is read from this line.
