@@ -49,6 +49,22 @@ def test_what_is_wrong_is_said_before_anything_is_made(tmp_path):
 
 
 def test_the_front_door_has_no_other_names():
-    assert sorted(polyscene.__all__) == ["Recommender", "__version__", "load", "train"]
+    assert sorted(polyscene.__all__) == ["Recommender", "__version__", "ingest", "load", "train"]
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         polyscene.trian  # noqa: B018
+
+
+def test_frames_go_into_a_workspace_and_once_only(tmp_path):
+    frames = {
+        "events": pl.DataFrame(
+            {"who": ["u", "v"], "item": ["a", "b"], "time": [1_700_000_000, 1_700_000_060]}
+        ),
+        "items": pl.DataFrame({"item": ["a", "b"], "title": ["A", "B"]}),
+        "edges": pl.DataFrame({"source": ["u"], "target": ["v"]}),
+    }
+    mapping = {"user": "who"}
+    assert polyscene.ingest(frames, tmp_path / "shop", mapping=mapping).accepted == 5
+    again = polyscene.ingest(frames["events"], tmp_path / "shop", mapping=mapping)
+    assert (again.accepted, again.duplicates) == (0, 2)
+    with pytest.raises(DataError, match=r"got frames \['item'\], expected events"):
+        polyscene.ingest({"item": frames["items"]}, tmp_path / "shop")

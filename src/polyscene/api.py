@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from polyscene.core.contracts import silent
-from polyscene.core.errors import InputError
+from polyscene.core.errors import DataError, InputError
 from polyscene.dataset.load import tables_from_frames
+from polyscene.dataset.reading import Reading
+from polyscene.dataset.schema import SCHEMA
 from polyscene.dataset.tables import Tables
 from polyscene.jobs.engine import Engine
-from polyscene.jobs.ingest import append_tables
+from polyscene.jobs.ingest import IngestReport, append_tables, ingest_frames
 from polyscene.jobs.train import TrainRequest
 from polyscene.jobs.train import train as train_job
 from polyscene.jobs.workspace import Workspace
@@ -127,6 +129,34 @@ def _recipe(model: str, settings: Mapping[str, Any]) -> str:
     """A scenario file of one stage. JSON's texts, numbers, truths and lists of them are TOML too."""
     lines = [f"{name} = {json.dumps(value)}" for name, value in {"kind": model, **settings}.items()]
     return f'scenario = "{SCENARIO}"\n\n[[stages]]\n' + "\n".join(lines) + "\n"
+
+
+def ingest(
+    frames: Mapping[str, Any] | Any,
+    workspace: str | Path = "workspace",
+    *,
+    mapping: Mapping[str, str] | None = None,
+    rules: Mapping[str, object] | None = None,
+) -> IngestReport:
+    """Cleans pandas or Polars frames and appends them to a workspace's log; makes it where there is none.
+
+    Args:
+        frames: A frame of events, or ``{"events": ..., "items": ..., "users": ..., "edges": ...}``.
+        workspace: Its folder.
+        mapping: Names of columns that are called otherwise: ``{"item": "movieId"}``.
+        rules: Cleaning rules, such as ``{"repeats": "first"}``.
+
+    Raises:
+        DataError: There are no events, or a column is missing or can't be read; the log is as it was.
+    """
+    tables = frames if isinstance(frames, Mapping) else {"events": frames}
+    unknown = sorted(set(tables) - set(SCHEMA))
+    if unknown or "events" not in tables:
+        raise DataError(
+            f"ingest: got frames {sorted(tables)}, expected events and any of {', '.join(SCHEMA)}"
+        )
+    reading = Reading(mapping or {}, rules or {})
+    return ingest_frames(Workspace.create(Path(workspace)), tables, reading, silent)
 
 
 def load(folder: str | Path) -> Recommender:

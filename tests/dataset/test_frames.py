@@ -34,8 +34,8 @@ def test_pandas_types_are_understood():
         }
     )
     items = pd.DataFrame({"item": ["a"], "tags": [["x", "y"]], "new": [True]})
-    tables = tables_from_frames(events, items, name="mine")
-    assert tables.name == "mine"
+    tables = tables_from_frames(events, items)
+    assert tables.name == "frames"
     assert tables.events.select("user", "item", "value", "time").rows() == [("1", "a", 1.5, 1577836800000)]
     assert tables.report.tables["events"].removed == {"user is missing": 1, "value is missing": 1}
     assert tables.items is not None

@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from polyscene.core.errors import DataError
-from polyscene.dataset.clean import CleaningRules
+from polyscene.dataset.reading import Reading
 from polyscene.jobs.data import check_source, list_sets
 
 FOLDERS = {
@@ -45,7 +45,7 @@ def test_real_folders_are_understood_without_help(shared_data, name):
 @pytest.mark.parametrize("name", MAPPED)
 def test_real_folders_with_a_mapping(shared_data, name):
     mapping, expected = MAPPED[name]
-    check = check_source(shared_data / name, mapping=mapping)
+    check = check_source(shared_data / name, Reading(mapping))
     for found, wanted in zip(facts(check), expected, strict=True):
         assert wanted in (None, found)
 
@@ -55,14 +55,14 @@ def test_real_folders_with_a_mapping(shared_data, name):
     [
         (
             "steam_200k",
-            "2 files could hold the events: play_hours.parquet, purchases.parquet.*--map events=",
+            "2 files could hold the events: play_hours.parquet, purchases.parquet.*--map events=.*@file",
         ),
         ("open_bandit_small", "no column for the user of the events; found policy, campaign"),
         ("kg_movielens", "no table of events; .*found kg_links.parquet, kg_triples.parquet"),
     ],
 )
 def test_real_folders_that_need_a_word(shared_data, name, message):
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=f"(?s){message}"):
         check_source(shared_data / name)
 
 
@@ -87,7 +87,7 @@ def test_what_is_odd_is_told(tmp_path):
         "items have no title",
     ):
         assert words in told
-    first = check_source(tmp_path, rules=CleaningRules(repeats="first"))
+    first = check_source(tmp_path, Reading(rules={"repeats": "first"}))
     assert "events: 1 of 9 rows removed: repeat of an earlier event on the same item" in first.warnings
 
 

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from polyscene.cli import show
-from polyscene.cli.options import JsonOption, MapOption, pairs
+from polyscene.cli.options import JsonOption, MapOption, MappingOption, RuleOption, reading_of
 
 app = typer.Typer(help="Data sets: list the known ones, fetch, check any source.", no_args_is_help=True)
 Names = Annotated[list[str], typer.Argument(help="Names that `polyscene data list` shows.")]
@@ -46,16 +46,52 @@ def fetch(names: Names) -> None:
 
 
 @app.command()
+def infer(
+    source: Annotated[str, typer.Argument(help="A folder or a file whose columns have unknown names.")],
+    write: Annotated[Path | None, typer.Option("--write", help="Write a mapping file here.")] = None,
+    json: JsonOption = False,
+) -> None:
+    """Propose what the files and columns of a source mean, with reasons; change nothing."""
+    from polyscene.jobs.infer import command_line, infer_source, mapping_file
+
+    found = infer_source(source)
+    if write is not None:
+        write.write_text(mapping_file(found), encoding="utf-8")
+    if json:
+        show.as_json(found)
+    else:
+        show.table(
+            "",
+            ("table", "field", "taken from", "sure", "because"),
+            [
+                *((table, "", ", ".join(files), "", "") for table, files in found.tables.items()),
+                *(
+                    (each.table, each.field, each.column, f"{each.confidence:.0%}", "; ".join(each.reasons))
+                    for each in found.guesses
+                ),
+            ],
+        )
+        for line in (*found.notes, *(f"missing: {each}" for each in found.missing)):
+            show.note(line)
+    if found.missing:
+        raise typer.Exit(1)
+    if not json:
+        typer.echo(f"polyscene ingest {source} --mapping {write}" if write else command_line(found))
+
+
+@app.command()
 def check(
     source: Annotated[str, typer.Argument(help="A folder, a file, or a known data set.")],
     mapping: MapOption = None,
+    mapping_file: MappingOption = None,
+    rules: RuleOption = None,
     quarantine: Annotated[Path | None, typer.Option(help="Write removed rows and causes here.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Read and clean a source as training would, and tell what is in it and what is odd."""
     from polyscene.jobs.data import check_source
 
-    found = check_source(source, mapping=pairs(mapping, "--map"), quarantine=quarantine)
+    found = check_source(source, reading_of(mapping_file, mapping, rules), quarantine=quarantine)
     if json:
         show.as_json(found)
         return

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from polyscene.core.errors import InputError
+
+if TYPE_CHECKING:
+    from polyscene.dataset.reading import Reading
 
 WorkspaceOption = Annotated[
     Path, typer.Option("--workspace", "-w", help="Folder with the log, scenarios and bundles.")
@@ -15,12 +18,37 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON value t
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress bars.")]
 MapOption = Annotated[
     list[str] | None,
-    typer.Option("--map", help="Name a column: user=user_id, item=movieId, time=position. Repeatable."),
+    typer.Option(
+        "--map",
+        help="Name a column or file: user=user_id, items.title=name, events=orders.csv. Repeatable.",
+    ),
+]
+MappingOption = Annotated[
+    Path | None,
+    typer.Option("--mapping", help="A mapping file, as `polyscene data infer --write` makes it."),
+]
+RuleOption = Annotated[
+    list[str] | None,
+    typer.Option("--rule", help="Set a cleaning rule: repeats=first, mend_items=case,zeros. Repeatable."),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Set a config value: epochs=20. Repeatable.")
 ]
 DEFAULT_WORKSPACE = Path("workspace")
+
+
+def reading_of(
+    file: Path | None, mapping: Sequence[str] | None, rules: Sequence[str] | None = None
+) -> "Reading":
+    """How to read a source: ``--map`` and ``--rule`` over what a mapping file says.
+
+    Raises:
+        InputError: A text is no ``KEY=VALUE``, or the file can't be read.
+    """
+    from polyscene.dataset.reading import Reading, read_reading, rules_from_texts
+
+    told = Reading(pairs(mapping, "--map"), rules_from_texts(pairs(rules, "--rule")))
+    return told if file is None else told.over(read_reading(file))
 
 
 def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:

@@ -9,30 +9,42 @@ from polyscene.cli.options import (
     DEFAULT_WORKSPACE,
     JsonOption,
     MapOption,
+    MappingOption,
     QuietOption,
+    RuleOption,
     WorkspaceOption,
-    pairs,
+    reading_of,
 )
 
-Source = Annotated[str, typer.Argument(help="A folder, a file, or a known data set such as ml-1m.")]
+Source = Annotated[
+    str,
+    typer.Argument(help="A folder, a file, a known data set such as ml-1m, or - for JSON lines on stdin."),
+]
 
 
 def ingest(
     source: Source,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     mapping: MapOption = None,
+    mapping_file: MappingOption = None,
+    rules: RuleOption = None,
+    infer: Annotated[
+        bool, typer.Option("--infer", help="Follow the proposal where names of columns don't tell.")
+    ] = False,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
     """Clean events, items, users and edges and append them to the workspace's log.
 
-    Makes the workspace where there is none. Ingesting the same source again adds nothing.
+    Makes the workspace where there is none. Ingesting the same source again adds nothing. Where names of
+    files or columns don't tell what they are, nothing is read: the error proposes a mapping.
     """
     from polyscene.jobs.ingest import ingest as job
     from polyscene.jobs.workspace import Workspace
     from polyscene.observe.bars import progress
 
-    report = job(Workspace.create(workspace), source, pairs(mapping, "--map"), progress(quiet))
+    reading = reading_of(mapping_file, mapping, rules)
+    report = job(Workspace.create(workspace), source, reading, progress(quiet), infer=infer)
     if json:
         show.as_json(report)
         return
@@ -48,6 +60,7 @@ def train(
         str | None, typer.Option("--data", help="Ingest this source first: folder, file or known name.")
     ] = None,
     mapping: MapOption = None,
+    mapping_file: MappingOption = None,
     holdout: Annotated[
         bool,
         typer.Option(help="Keep each user's last event out, and write how well it is found in the bundle."),
@@ -71,7 +84,7 @@ def train(
 
     bars = progress(quiet)
     if data is not None:
-        ingest_job(Workspace.create(workspace), data, pairs(mapping, "--map"), bars)
+        ingest_job(Workspace.create(workspace), data, reading_of(mapping_file, mapping), bars)
     request = TrainRequest(
         names=tuple(names or ()), holdout=holdout, force=force, budget_s=budget, seed=seed
     )

@@ -4,6 +4,7 @@
     ├── InputError          what a person or a client gave is wrong; HTTP 4xx, exit code 2
     │   ├── ConfigError     a config or scenario file
     │   ├── DataError       a table, a column, a row
+    │   │   └── UnclearError  which file or column is which can't be told
     │   ├── FilterError     a filter expression
     │   └── ConflictError   an id that already stands for something else; HTTP 409
     ├── NotFoundError       a name that does not exist; HTTP 404, exit code 2
@@ -36,6 +37,10 @@ class ConfigError(InputError):
 
 class DataError(InputError):
     """A table, column or row is wrong."""
+
+
+class UnclearError(DataError):
+    """Which file is which table, or which column which field, can't be told from names alone."""
 
 
 class FilterError(InputError):

@@ -9,6 +9,7 @@ from polyscene.core.clock import DAY_MS, SystemClock
 from polyscene.core.config import Config
 from polyscene.dataset.crowd import drop_bots, drop_copies, drop_rare
 from polyscene.dataset.ledger import Ledger
+from polyscene.dataset.mend import Mend, mend_column
 from polyscene.dataset.readers import ROW
 from polyscene.dataset.scales import ValuePlan, survey_values, value_notes, value_plan
 from polyscene.dataset.times import EARLIEST
@@ -26,7 +27,8 @@ class CleaningRules(Config, frozen=True, kw_only=True, tag="cleaning"):
     None detects it for columns called rating, stars or overall. `earliest`, `latest`: UTC ms; latest None
     is a day from now. `unknown_items`: what to do with events of items that the items table lacks.
     `bot_per_day`: a user with more events on one UTC day is a machine (20,000 is one every 4 seconds,
-    all day); None turns it off. `min_user`, `min_item`: k-core, repeated until both hold.
+    all day); None turns it off. `min_user`, `min_item`: k-core, repeated until both hold. `mend_items`,
+    `mend_users`: how ids are brought to one form in all tables (see `mend.MENDS`); edges stay as they are.
     """
 
     repeats: Literal["all", "first", "last"] = "all"
@@ -38,6 +40,8 @@ class CleaningRules(Config, frozen=True, kw_only=True, tag="cleaning"):
     bot_per_day: Count | None = 20_000
     min_user: Count = 1
     min_item: Count = 1
+    mend_items: tuple[Mend, ...] = ()
+    mend_users: tuple[Mend, ...] = ()
 
 
 EVALUATION = CleaningRules(repeats="first", min_user=5)
@@ -69,6 +73,8 @@ def clean_rows(
     events: pl.DataFrame, rules: CleaningRules, ledger: Ledger, plan: ValuePlan, *, clock: bool
 ) -> pl.DataFrame:
     """The events without faults that each row shows by itself; pieces of a table may be cleaned apart."""
+    events = mend_column(events, "user", rules.mend_users, ledger)
+    events = mend_column(events, "item", rules.mend_items, ledger)
     events = fill_values(events, ledger, plan)
     if plan.rating and plan.scale:
         ledger.notice("rating is 0", int((events["value"] == 0).sum()))

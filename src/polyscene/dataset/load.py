@@ -1,6 +1,6 @@
 """From any source to clean tables: find the files, map the columns, type the values, clean, report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
@@ -12,6 +12,7 @@ from polyscene.dataset.frames import Frame, raw_frame
 from polyscene.dataset.known import SETS, ensure
 from polyscene.dataset.ledger import Ledger
 from polyscene.dataset.mapping import Columns, check_mapping, resolve
+from polyscene.dataset.mend import Mend, mend_column
 from polyscene.dataset.parts import FILE, collect_all, scan_all
 from polyscene.dataset.quarantine import write_quarantine
 from polyscene.dataset.readers import ROW, Raw
@@ -72,7 +73,6 @@ def tables_from_frames(
     items: Frame | None = None,
     users: Frame | None = None,
     *,
-    name: str = "frames",
     mapping: Mapping[str, str] = NO_MAPPING,
     rules: CleaningRules = DEFAULT_RULES,
 ) -> Tables:
@@ -81,7 +81,7 @@ def tables_from_frames(
     raws = {
         table: raw_frame(f"{table} frame", frame) for table, frame in given.items() if frame is not None
     }
-    return clean_tables(name, raws, mapping=mapping, rules=rules)
+    return clean_tables("frames", raws, mapping=mapping, rules=rules)
 
 
 def clean_tables(
@@ -95,7 +95,7 @@ def clean_tables(
 ) -> Tables:
     """Clean tables from raw ones; `notes` head those of the report. Raises as `load_tables` does."""
     check_mapping(mapping, {table: raw.columns for table, raw in raws.items()})
-    bench = Bench(mapping)
+    bench = Bench(mapping, rules)
     items = bench.entities(raws.get("items"), "items", "item")
     users = bench.entities(raws.get("users"), "users", "user")
     edges = bench.edges(raws.get("edges"))
@@ -113,8 +113,9 @@ def clean_tables(
 class Bench:
     """Where tables are typed and cleaned, one after another, and the books kept."""
 
-    def __init__(self, mapping: Mapping[str, str]) -> None:
+    def __init__(self, mapping: Mapping[str, str], rules: CleaningRules) -> None:
         self.mapping = mapping
+        self.mends: Mapping[str, Sequence[Mend]] = {"item": rules.mend_items, "user": rules.mend_users}
         self.books: dict[str, tuple[Raw, Ledger]] = {}
         self.rows_out: dict[str, int] = {}
 
@@ -183,7 +184,8 @@ class Bench:
                 ledger.notes.append(f"{table}: column {column!r} holds {frame[column].dtype}: not used")
             else:
                 typed.append(values)
-        return self._close(table, clean_entities(pl.DataFrame(typed), key, ledger).drop(ROW))
+        mended = mend_column(pl.DataFrame(typed), key, self.mends[key], ledger)
+        return self._close(table, clean_entities(mended, key, ledger).drop(ROW))
 
     def edges(self, raw: Raw | None) -> pl.DataFrame | None:
         """Clean edges; None without such a table."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
-from polyscene.core.errors import DataError, nearest
+from polyscene.core.errors import DataError, UnclearError, nearest
 from polyscene.dataset.schema import SCHEMA, Field, TableName, field_names, fold
 
 FILE_ORDER = ("time", "position")
@@ -117,7 +117,7 @@ def _guess(field: Field, label: str, columns: list[str]) -> str | None:
     for tier in field.aliases:
         found = [name for name in columns if fold(name) in tier]
         if len(found) > 1:
-            raise DataError(
+            raise UnclearError(
                 f"{label}: {len(found)} columns could be the {field.name}: {', '.join(found)}. "
                 f"Choose one: --map {field.name}={found[0]}"
             )
@@ -126,14 +126,14 @@ def _guess(field: Field, label: str, columns: list[str]) -> str | None:
     return None
 
 
-def _missing(field: Field, table: TableName, label: str, columns: Collection[str]) -> DataError:
+def _missing(field: Field, table: TableName, label: str, columns: Collection[str]) -> UnclearError:
     words = [field.name, *(alias for tier in field.aliases for alias in tier)]
     likeness = {
         name: (field.name in fold(name), max(SequenceMatcher(None, fold(name), w).ratio() for w in words))
         for name in columns
     }
     closest = max(likeness, key=lambda name: likeness[name], default="COLUMN")
-    return DataError(
+    return UnclearError(
         f"{label}: no column for the {field.name} of the {table}; found {', '.join(columns) or 'none'}. "
         f"Write which it is, for instance: --map {field.name}={closest}"
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from polyscene.core.errors import DataError, nearest
+from polyscene.core.errors import DataError, UnclearError, nearest
 from polyscene.dataset.schema import SCHEMA, TableName
 
 TEXT = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
@@ -95,7 +95,7 @@ def find_files(source: Path, mapping: Mapping[str, str]) -> Found:
         if chosen:
             found[table] = chosen
     if "events" not in found:
-        raise DataError(
+        raise UnclearError(
             f"{source}: no table of events; expected a file named {', '.join(STEMS['events'][0])} "
             f"({_USUAL}); {_listing(files)}. Name the file itself, or map it: --map events=NAME"
         )
@@ -157,10 +157,10 @@ def _guessed(files: Sequence[Path], source: Path, table: TableName) -> tuple[Pat
         if len(chosen) == 1 or len({(family(path), ending(path)) for path in chosen}) == 1:
             return tuple(chosen)
         if chosen and table != "edges":
-            raise DataError(
+            raise UnclearError(
                 f"{source}: {len(chosen)} files could hold the {table}: "
                 f"{', '.join(path.name for path in chosen)}. Choose one: --map {table}={chosen[0].name}, "
-                f"or all, separated by commas; `polyscene data infer {source}` proposes"
+                "or several, separated by commas"
             )
     return ()
 

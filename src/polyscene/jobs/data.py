@@ -8,13 +8,14 @@ import polars as pl
 
 from polyscene.core.catalogue import ColumnType
 from polyscene.core.clock import show_time
-from polyscene.dataset.clean import CleaningRules
 from polyscene.dataset.known import SETS, cached, fetch
-from polyscene.dataset.load import DEFAULT_RULES, NO_MAPPING, load_tables
+from polyscene.dataset.reading import Reading
 from polyscene.dataset.schema import attribute_type, field_names
 from polyscene.dataset.tables import TableReport, Tables
+from polyscene.jobs.infer import load_or_propose
 
 MANY_REMOVED = 0.05
+AS_IT_IS = Reading()
 FEW_EVENTS = 3
 """Leave-one-out needs this many events of a user: one to test, one to validate, one to learn from."""
 
@@ -82,19 +83,14 @@ def _facts(name: str, folder: Path | None) -> SetFacts:
 
 
 def check_source(
-    source: str | Path,
-    *,
-    mapping: Mapping[str, str] = NO_MAPPING,
-    rules: CleaningRules = DEFAULT_RULES,
-    quarantine: Path | None = None,
-    cache: Path | None = None,
+    source: str | Path, reading: Reading = AS_IT_IS, *, quarantine: Path | None = None
 ) -> Check:
     """Reads and cleans a source as training would, and tells what is in it and what is odd.
 
     Raises:
         DataError: The source can't be used at all; it says what to do.
     """
-    tables = load_tables(source, mapping=mapping, rules=rules, quarantine=quarantine, cache=cache)
+    tables = load_or_propose(str(source), reading, quarantine=quarantine)
     events = tables.events
     times = events.select(pl.col("time").min().alias("low"), pl.col("time").max().alias("high")).row(0)
     values = events.select(pl.col("value").min().alias("low"), pl.col("value").max().alias("high")).row(0)

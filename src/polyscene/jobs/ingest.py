@@ -9,10 +9,14 @@ import polars as pl
 
 from polyscene.core.contracts import Progress, bars
 from polyscene.core.seeds import mix, seed_of
-from polyscene.dataset.load import load_tables
+from polyscene.dataset.frames import Frame, raw_frame
+from polyscene.dataset.load import clean_tables
+from polyscene.dataset.reading import Reading
+from polyscene.dataset.schema import TableName
 from polyscene.dataset.tables import TableReport, Tables
-from polyscene.events.event import ItemPut, Posted, UserPut, Value
+from polyscene.events.event import EdgePut, ItemPut, Posted, UserPut, Value
 from polyscene.events.log import Bulk, EventLog
+from polyscene.jobs.infer import load_or_propose
 from polyscene.jobs.workspace import Workspace
 
 CHUNK = 100_000
@@ -49,18 +53,48 @@ class IngestReport:
 
 
 def ingest(
-    workspace: Workspace, source: str, mapping: Mapping[str, str], progress: Progress
+    workspace: Workspace,
+    source: str,
+    reading: Reading | Mapping[str, str],
+    progress: Progress,
+    *,
+    infer: bool = False,
 ) -> IngestReport:
-    """Cleans a folder, a file or a known data set and appends it to the workspace's log.
+    """Cleans a folder, a file, a known data set or standard input (``-``) and appends it to the log.
 
-    A row is known by its content, so a source may be ingested again after it grew.
+    A row is known by its content, so a source may be ingested again after it grew. `reading`: which files
+    and columns are what, and the cleaning rules; a plain mapping goes too. With `infer` a proposal is
+    followed where names alone don't tell, and the notes say which.
 
     Raises:
-        DataError: The source can't be read or mapped; the log is as it was.
+        DataError: The source can't be read or mapped (the text holds a proposal); the log is as it was.
         StoreError: The disk refused; ingest again to complete.
     """
-    name = "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in source)[-80:]
-    tables = load_tables(source, mapping=mapping, quarantine=workspace.quarantine(name))
+    reading = reading if isinstance(reading, Reading) else Reading(reading)
+    place = workspace.quarantine(_file_name("stdin" if source == "-" else source))
+    tables = load_or_propose(source, reading, infer=infer, quarantine=place)
+    return _append(workspace, source, tables, progress)
+
+
+def ingest_frames(
+    workspace: Workspace, frames: Mapping[TableName, Frame], reading: Reading, progress: Progress
+) -> IngestReport:
+    """As `ingest`, from pandas or Polars frames by table; there must be one of events."""
+    tables = clean_tables(
+        "frames",
+        {table: raw_frame(f"{table} frame", frame) for table, frame in frames.items()},
+        mapping=reading.mapping,
+        rules=reading.cleaning(),
+        quarantine=workspace.quarantine("frames"),
+    )
+    return _append(workspace, "frames", tables, progress)
+
+
+def _file_name(source: str) -> str:
+    return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in source)[-80:]
+
+
+def _append(workspace: Workspace, source: str, tables: Tables, progress: Progress) -> IngestReport:
     with workspace.log() as log:
         accepted, duplicates = append_tables(log, tables, progress)
         position = log.position
@@ -82,7 +116,11 @@ def append_tables(log: EventLog, tables: Tables, progress: Progress) -> tuple[in
     events = tables.events
     keys = content_keys(events)
     start = int(events["time"].min() or 0)  # type: ignore[arg-type]
-    puts: list[Posted] = [*_item_puts(tables, start), *_user_puts(tables, start)]
+    puts: list[Posted] = [
+        *_item_puts(tables, start),
+        *_user_puts(tables, start),
+        *_edge_puts(tables, start),
+    ]
     steps = [("puts", at) for at in range(0, len(puts), PUTS)]
     steps += [("events", at) for at in range(0, len(events), CHUNK)]
     with bars(progress, "ingest", steps, len(steps)) as walk:
@@ -141,6 +179,12 @@ def _user_puts(tables: Tables, start: int) -> Iterator[UserPut]:
         return
     for row in tables.users.iter_rows(named=True):
         yield UserPut(id=row.pop("user"), time=start, attributes=_attributes(row))
+
+
+def _edge_puts(tables: Tables, start: int) -> Iterator[EdgePut]:
+    if tables.edges is not None:
+        for row in tables.edges.iter_rows(named=True):
+            yield EdgePut(**row, time=start)
 
 
 def _attributes(row: Mapping[str, Any]) -> dict[str, Value]:
