@@ -93,7 +93,7 @@ class Load:
         _, scenarios = await line.call("GET", "/v1/scenarios")
         if self.scenario is None:
             self.scenario = scenarios["scenarios"][0]["name"]
-        _, found = await line.call("GET", f"/v1/users?n={users}")
+        _, found = await line.call("GET", f"/v1/users?n={users}&sample=true")
         self.free.append(line)
         return found["users"]
 

@@ -53,6 +53,7 @@ class Intake:
                 raise BusyError(f"intake: {MOST_WAITING} events wait for the disk; try again in a second")
             self._waiting += 1
         kept: Future[Receipt] = Future()
+        kept.set_running_or_notify_cancel()  # a client that went away does not undo what is on its way
         try:
             self._log.submit((event,), once=once).add_done_callback(lambda done: self._absorb(done, kept))
         except PolysceneError:
