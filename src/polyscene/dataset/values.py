@@ -10,6 +10,8 @@ ID_LENGTH = 512
 MISSING = ("", "\\N", "NULL", "null", "NaN", "nan")
 """Ids that mean "no id" in exports of databases and data frames."""
 _CONTROL = r"[\x00-\x1f\x7f-\x9f]"
+_ODD = r"[^!-~]"
+"""What ids must have to need any care at all: spaces, control characters, letters beyond ASCII."""
 _CATEGORICAL = pl.Categorical()
 
 
@@ -33,7 +35,8 @@ def read_ids(
     texts = _texts(raw, where, is_whole(raw) if whole is None else whole).alias(name)
     ids = texts.cast(kind)
     distinct = ids.unique().cast(pl.String)
-    if (distinct.str.strip_chars().str.normalize("NFC") != distinct).any():
+    odd = distinct.filter(distinct.str.contains(_ODD))
+    if (odd.str.strip_chars().str.normalize("NFC") != odd).any():
         fixed = texts.str.strip_chars()
         ledger.change(f"{name}: spaces around it cut", int((fixed != texts).sum()))
         normal = fixed.str.normalize("NFC")
@@ -69,6 +72,7 @@ def id_faults(frame: pl.DataFrame, name: str) -> list[tuple[str, pl.Expr]]:
     long = distinct.filter(distinct.str.len_chars() > ID_LENGTH)
     if len(long):
         faults.append((f"{name} is longer than {ID_LENGTH} characters", _among(column, long)))
+    distinct = distinct.filter(distinct.str.contains(_ODD))
     control = distinct.filter(distinct.str.contains(_CONTROL))
     if len(control):
         faults.append((f"{name} holds a control character", _among(column, control)))
@@ -101,6 +105,9 @@ def read_numbers(raw: pl.Series, name: str, where: str) -> pl.Series:
         DataError: The column holds lists, dates or the like.
     """
     if raw.dtype == pl.String:
+        plain = raw.cast(pl.Float64, strict=False)
+        if plain.null_count() == raw.null_count() and plain.is_finite().all():
+            return plain.alias(name)
         # 2,5 is a number in half of the world; 1,234 may be a thousand, so nobody can tell: not a number
         raw = raw.str.strip_chars().str.replace(r"^([+-]?\d+),(\d{1,2}|\d{4,})$", "$1.$2")
         numbers = raw.cast(pl.Float64, strict=False)
