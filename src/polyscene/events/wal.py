@@ -4,6 +4,7 @@ SQLite replays it up to the last commit whose frames all have a right checksum. 
 much was written behind that point: a torn tail after a crash, or damage.
 """
 
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,11 +32,13 @@ def look_at_wal(path: Path) -> Wal:
     if size <= HEAD:
         return Wal(size > 0, 0)
     with wal.open("rb") as file:
-        page = int.from_bytes(file.read(12)[8:], "big")
+        head = file.read(HEAD)
+        page = int.from_bytes(head[8:12], "big")
         if page == 0 or page & (page - 1):
             return Wal(used=True, frames=0)
-        # frames of an older round have another salt: checkpointed, then overwritten from the front
-        salt, frames = b"", 0
+        # frames of an older round have another salt than the head: checkpointed, then written over from
+        # the front. A damaged head hides its whole round, which is then told by the salt of frame one.
+        salt, frames = head[16:24] if _is_whole(head) else b"", 0
         for start in range(HEAD, size, FRAME_HEAD + page):
             file.seek(start)
             own = file.read(FRAME_HEAD)[_SALT]
@@ -44,3 +47,13 @@ def look_at_wal(path: Path) -> Wal:
                 break
             frames += 1
     return Wal(used=True, frames=frames)
+
+
+def _is_whole(head: bytes) -> bool:
+    """Whether the checksum of the head is right: Fletcher's, over words of the order the magic tells."""
+    words = struct.unpack(">6I" if head[3] & 1 else "<6I", head[:24])
+    first = second = 0
+    for one, other in zip(words[::2], words[1::2], strict=True):
+        first = (first + one + second) & 0xFFFFFFFF
+        second = (second + other + first) & 0xFFFFFFFF
+    return head[24:32] == struct.pack(">2I", first, second)
