@@ -1,0 +1,158 @@
+"""What operators call, written by scripts/client.py from the route table: don't edit."""
+
+from typing import Any, Literal
+
+from msgspec.json import encode
+
+from polyscene.client.calls import Call, filled, new_id, query_of
+from polyscene.client.waiting import AsyncClient
+from polyscene.jobs.bundles import BundleDetail, Change
+from polyscene.jobs.recipe import Recipe
+from polyscene.jobs.record import Job
+from polyscene.serve.wire.answers import PastBody
+from polyscene.serve.wire.bundles import Bundles, PromoteBody, Promotions, RollBackBody, Scenarios
+from polyscene.serve.wire.health import Health
+from polyscene.serve.wire.insight import Overview, OverviewParams, Tried, TryBody
+from polyscene.serve.wire.jobs import JobBody, Jobs, JobsParams
+from polyscene.serve.wire.users import Erased
+
+
+class AsyncAdminClient(AsyncClient):
+    """A service as its operator sees it; every method is awaited.
+
+    A method per route, with its arguments and its reply. All raise InputError (what to mend stands in the
+    text), AccessError (the key), NotFoundError, ConflictError, BusyError (after all tries) and ServiceError
+    (the service failed or can't be reached).
+    """
+
+    async def overview(self, *, step: int = 5) -> Overview:
+        """How the service is: traffic, queues, log, bundles, machine."""
+        return await self.send(
+            Call("GET", "/v1/overview", Overview, query=query_of(OverviewParams(step=step)))
+        )
+
+    async def try_scenario(
+        self,
+        id: str,
+        *,
+        user: str | None = None,
+        history: list[PastBody] | None = None,
+        k: int | None = None,
+        context: dict[str, str | float | list[str]] | None = None,
+        filter: str | None = None,
+        exclude: list[str] | None = None,
+    ) -> Tried:
+        """What a scenario would answer now, with its trace; nothing is logged."""
+        return await self.send(
+            Call(
+                "POST",
+                filled("/v1/scenarios/{id:path}/try", id=id),
+                Tried,
+                body=encode(
+                    TryBody(
+                        user=user,
+                        history=history,
+                        k=k,
+                        context=context or {},
+                        filter=filter,
+                        exclude=exclude or [],
+                    )
+                ),
+            )
+        )
+
+    async def get_scenario(self, id: str) -> Recipe:
+        """What a scenario does: its stages, what they cost lately, its file."""
+        return await self.send(Call("GET", filled("/v1/scenarios/{id:path}", id=id), Recipe))
+
+    async def delete_user(self, id: str) -> Erased:
+        """Forget a user and the guests merged into it, for good."""
+        return await self.send(Call("DELETE", filled("/v1/users/{id:path}", id=id), Erased))
+
+    async def list_scenarios(self) -> Scenarios:
+        """The scenarios that can be asked for."""
+        return await self.send(Call("GET", "/v1/scenarios", Scenarios))
+
+    async def list_bundles(self) -> Bundles:
+        """The saved scenarios, newest first, and which of them serve."""
+        return await self.send(Call("GET", "/v1/bundles", Bundles))
+
+    async def list_promotions(self, scenario: str) -> Promotions:
+        """Which bundle took the place of which, newest first."""
+        return await self.send(
+            Call("GET", filled("/v1/bundles/{scenario}/history", scenario=scenario), Promotions)
+        )
+
+    async def promote_bundle(
+        self, scenario: str, bundle: str, *, instead_of: str | None = None, force: bool = False
+    ) -> Change:
+        """Let a bundle serve, once it answered real users as well as the current one does."""
+        return await self.send(
+            Call(
+                "POST",
+                filled("/v1/bundles/{scenario}/promote", scenario=scenario),
+                Change,
+                body=encode(PromoteBody(bundle=bundle, instead_of=instead_of, force=force)),
+            )
+        )
+
+    async def roll_back_bundle(self, scenario: str, instead_of: str) -> Change:
+        """Let the bundle before serve again."""
+        return await self.send(
+            Call(
+                "POST",
+                filled("/v1/bundles/{scenario}/roll_back", scenario=scenario),
+                Change,
+                body=encode(RollBackBody(instead_of=instead_of)),
+            )
+        )
+
+    async def get_bundle(self, scenario: str, id: str) -> BundleDetail:
+        """One bundle: its metrics, its parent, its size, its scenario."""
+        return await self.send(
+            Call("GET", filled("/v1/bundles/{scenario}/{id}", scenario=scenario, id=id), BundleDetail)
+        )
+
+    async def list_jobs(self, *, cursor: str | None = None, n: int = 20) -> Jobs:
+        """Jobs with their progress, newest first."""
+        return await self.send(
+            Call("GET", "/v1/jobs", Jobs, query=query_of(JobsParams(cursor=cursor, n=n)))
+        )
+
+    async def start_job(
+        self, kind: Literal["train", "export", "evaluate"], *, arguments: dict[str, Any] | None = None
+    ) -> Job:
+        """Start a job: train, export recommendations for everybody, or evaluate."""
+        return await self.send(
+            Call(
+                "POST",
+                "/v1/jobs",
+                Job,
+                body=encode(JobBody(kind=kind, arguments=arguments or {})),
+                key=new_id(),
+            )
+        )
+
+    async def get_job_output(self, id: str) -> bytes:
+        """The file of an export that is done: JSON lines or CSV."""
+        return await self.send(Call("GET", filled("/v1/jobs/{id}/output", id=id), bytes))
+
+    async def get_job(self, id: str) -> Job:
+        """One job with its progress and, at the end, its result."""
+        return await self.send(Call("GET", filled("/v1/jobs/{id}", id=id), Job))
+
+    async def cancel_job(self, id: str) -> Job:
+        """Cancel a job."""
+        return await self.send(Call("DELETE", filled("/v1/jobs/{id}", id=id), Job))
+
+    async def healthz(self) -> Health:
+        """Does the process live."""
+        return await self.send(Call("GET", "/healthz", Health))
+
+    async def readyz(self) -> dict[str, Any]:
+        """Can requests be answered now."""
+        return await self.send(Call("GET", "/readyz", dict[str, Any]))
+
+    async def get_metrics(self) -> bytes:
+        """Counters and gauges in the Prometheus text format."""
+        return await self.send(Call("GET", "/metrics", bytes))
