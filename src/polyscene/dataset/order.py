@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from polyscene.core.arrays import Array, Codes, Times
+from polyscene.core.arrays import Array, Times
 from polyscene.core.clock import SECOND_MS
 
 BITS = 63
@@ -11,7 +11,7 @@ BLOCKS = 10
 """Bits of the user that rows are first dealt out by, where all that orders them is longer than a number."""
 
 
-def history_order(users: Codes, times: Times) -> NDArray[np.int64]:
+def history_order(users: Array, times: Times) -> NDArray[np.int64]:
     """(n,) the places of rows by user, then time, then place.
 
     User, time and place are packed into one number each and these are sorted, which is several times
@@ -39,12 +39,12 @@ def history_order(users: Codes, times: Times) -> NDArray[np.int64]:
     return _dealt(users, times, low, max(0, user_bits - BLOCKS))
 
 
-def plain_order(users: Codes, times: Times) -> NDArray[np.int64]:
+def plain_order(users: Array, times: Times) -> NDArray[np.int64]:
     """The same, as it reads."""
     return np.lexsort((np.arange(len(users)), times, users))
 
 
-def _dealt(users: Codes, times: Times, low: int, shift: int) -> NDArray[np.int64]:
+def _dealt(users: Array, times: Times, low: int, shift: int) -> NDArray[np.int64]:
     blocks: Array = ((users - low) >> shift).astype(np.uint16)
     order = np.argsort(blocks, kind="stable")
     ends = np.cumsum(np.bincount(blocks))
