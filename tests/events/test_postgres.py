@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from polyscene.core.errors import BusyError, ConfigError, FullError, InputError, NotFoundError, StoreError
-from polyscene.events import pending, postgres_reading, postgres_tables
+from polyscene.events import pending, postgres_reading, postgres_tables, postgres_writing
 from polyscene.events import postgres as module
 from polyscene.events.event import EdgePut, Event, Exposure, ItemPut, UserPut
 from polyscene.events.log import Bulk
@@ -190,6 +190,26 @@ def test_columns_come_in_parts_and_in_order(postgres, monkeypatch):
         assert log.columns().position.tolist() == whole.position.tolist() == [3, 6, 9, 12, 15, 18]
         assert log.columns(until=9).time.tolist() == [2, 5, 8]
         assert log.columns(until=0).value.tolist() == []
+
+
+def test_no_question_is_answered_by_reading_a_whole_table(postgres):
+    """Of a new log the server knows no sizes, and it keeps the plans it made then."""
+    asked = [
+        (postgres_reading._TAIL, ("u", 9, 5)),
+        (postgres_reading._USER_COLUMNS, ("u", 9)),
+        (postgres_reading._COLUMNS, (0, 9)),
+        (postgres_reading._PUTS_OF_USER, ("u",)),
+        (postgres_reading._ITEM_DAYS, ("i",)),
+        (postgres_writing._GUESTS, (3,)),
+        ("SELECT * FROM events WHERE id = ANY(%s)", (["a", "b"],)),
+        ("SELECT * FROM exposures WHERE request_id = ANY(%s)", (["a", "b"],)),
+    ]
+    with PostgresLog(*postgres) as log:
+        for query, facts in asked:
+            rows = log._transactions._connection.execute(f"EXPLAIN {query}", facts).fetchall()
+            plan = "\n".join(line for (line,) in rows)
+            assert "Index" in plan
+            assert "Seq Scan" not in plan
 
 
 def test_a_bulk_in_several_transactions_is_one_bulk(postgres, monkeypatch):

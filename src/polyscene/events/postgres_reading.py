@@ -43,7 +43,9 @@ _NO_LIMIT = (1 << 63) - 1
 _EVENTS = f"SELECT {EVENT_COLUMNS} FROM events"  # noqa: S608 (constants)
 _USER = "(SELECT code FROM names WHERE family = 0 AND name = %s)"
 _ITEM = "(SELECT code FROM names WHERE family = 1 AND name = %s)"
-_TAIL = f"{_EVENTS} WHERE user_code = {_USER} AND position <= %s ORDER BY time DESC, position DESC LIMIT %s"
+# "+ 0" keeps the index of positions out of it: a user's events are few, positions up to a place are not
+_UNTIL = "position + 0 <= %s"
+_TAIL = f"{_EVENTS} WHERE user_code = {_USER} AND {_UNTIL} ORDER BY time DESC, position DESC LIMIT %s"
 _PUTS = "SELECT position, type, payload FROM puts"
 _PUTS_OF_TYPE = f"{_PUTS} WHERE type = %s AND position <= %s ORDER BY position"
 _PUTS_OF_USER = f"{_PUTS} WHERE type = {USER_PUT} AND code = {_USER} ORDER BY position"
@@ -71,7 +73,7 @@ _COLUMN_TYPES = {
 }
 _ARRAYS = ", ".join(f"array_send(array_agg({name}))" for name in _COLUMN_TYPES)
 _COLUMNS = f"SELECT {_ARRAYS} FROM events WHERE position > %s AND position <= %s"  # noqa: S608 (constants)
-_USER_COLUMNS = f"{_COLUMNS} AND user_code = {_USER}"
+_USER_COLUMNS = f"SELECT {_ARRAYS} FROM events WHERE user_code = {_USER} AND {_UNTIL}"  # noqa: S608
 _ARRAY_HEAD = 20
 
 
@@ -166,10 +168,11 @@ class PostgresReader:
         """The last `n` events with a position below `before`, newest first; of one user, of one item."""
         which = {f"user_code = {_USER}": user, f"item_code = {_ITEM}": item}
         asked = {rule: text for rule, text in which.items() if text is not None}
-        where = " AND ".join([*asked, "position < %s"])
+        column = "position + 0" if asked else "position"
+        where = " AND ".join([*asked, f"{column} < %s"])
         facts = (*asked.values(), _NO_LIMIT if before is None else before, n)
         with self._reading("newest_events") as connection, connection.transaction():
-            query = f"{_EVENTS} WHERE {where} ORDER BY position DESC LIMIT %s"
+            query = f"{_EVENTS} WHERE {where} ORDER BY {column} DESC LIMIT %s"
             rows = _ask(connection, query, facts)
             return [(row[0], event_of(row, self._names, connection)) for row in rows]
 
@@ -187,15 +190,14 @@ class PostgresReader:
 
     def columns(self, until: int | None = None, user: str | None = None) -> Columns:
         """All interactions with a position up to and including `until`, or those of one user."""
+        if user is not None:
+            facts = (user, _NO_LIMIT if until is None else until)
+            return _unpacked(self._rows("columns", _USER_COLUMNS, facts), by_time=True)
         with self._reading("columns") as connection, connection.transaction():
             last = last_position(connection)
             last = last if until is None else min(last, until)
-            if user is None:
-                spans = [(start, min(start + CHUNK, last)) for start in range(0, last, CHUNK)]
-                parts = [_packed(connection, _COLUMNS, span) for span in spans]
-            else:
-                parts = [_packed(connection, _USER_COLUMNS, (0, last, user))]
-        return _unpacked([part for part in parts if part[0] is not None], by_time=user is not None)
+            spans = [(start, min(start + CHUNK, last)) for start in range(0, last, CHUNK)]
+            return _unpacked([_ask(connection, _COLUMNS, span)[0] for span in spans], by_time=False)
 
     def newest_time(self) -> int | None:
         """The latest time of any event."""
@@ -323,12 +325,9 @@ def _names_since(connection: Connection, family: Family, since: int) -> list[str
     return named(connection.execute(_NAMES, (family, since)))
 
 
-def _packed(connection: Connection, query: str, facts: tuple[object, ...]) -> Row:
-    return _ask(connection, query, facts)[0]
-
-
 def _unpacked(parts: Sequence[Row], *, by_time: bool) -> Columns:
     columns: dict[str, Array] = {}
+    parts = [part for part in parts if part[0] is not None]
     for place, (name, dtype) in enumerate(_COLUMN_TYPES.items()):
         # behind the head of an array: the length of each value, then the value, in network order
         cell = np.dtype([("length", ">i4"), ("value", np.dtype(dtype).newbyteorder(">"))])

@@ -10,7 +10,7 @@ import msgspec
 
 from polyscene.core.errors import ConflictError
 from polyscene.events.check import other_digest
-from polyscene.events.event import EdgePut, Erasure, Event, Exposure, Merge, Posted, key_of
+from polyscene.events.event import EdgePut, Erasure, Event, Exposure, Merge, Posted, Put, key_of
 from polyscene.events.log import KEEP_KEYS_MS, Bulk, Erased, Once, Receipt
 from polyscene.events.names import CodeBook, Family
 from polyscene.events.postgres_server import Connection
@@ -68,7 +68,35 @@ SELECT code, name FROM members JOIN names USING (code) WHERE family = 0 AND name
 
 
 class PostgresBook(CodeBook):
-    """The code book over tables in PostgreSQL."""
+    """The code book over PostgreSQL; it also holds new rows until `write` copies them all at once."""
+
+    def __init__(self, connection: Connection, position: int) -> None:
+        super().__init__(connection, position)
+        self._rows: dict[Table, list[Row]] = {}
+        self.events: dict[str, Row] = {}
+        """Those in `add` but not in the table yet, by id."""
+        self.keys: set[bytes] = set()
+        """Of puts in `add`, as `events`."""
+
+    def add(self, table: Table, row: Row) -> None:
+        """Enters a row, which stands in its table once the transaction ends or `write` was called."""
+        self._rows.setdefault(table, []).append(row)
+
+    def write(self, connection: Connection) -> None:
+        """Stores rows and codes of this transaction so far."""
+        super().write(connection)
+        for table, rows in self._rows.items():
+            table.copy(connection, rows)
+        self._forget_rows()
+
+    def _clear(self) -> None:
+        super()._clear()
+        self._forget_rows()
+
+    def _forget_rows(self) -> None:
+        self._rows = {}
+        self.events.clear()
+        self.keys.clear()
 
     def _store(self, connection: Connection, new: Sequence[tuple[Family, int, str]]) -> None:
         _NAMES.copy(connection, new)
@@ -77,32 +105,34 @@ class PostgresBook(CodeBook):
         connection.execute("UPDATE names SET name = NULL WHERE family = 0 AND code = %s", (code,))
 
 
-def append(connection: Connection, book: CodeBook, records: Sequence[Posted]) -> Receipt:
+def append(connection: Connection, book: PostgresBook, records: Sequence[Posted]) -> Receipt:
     """Adds the records that are new; see `EventLog.append`."""
     kept = _kept_events(connection, [record.id for record in records if isinstance(record, Event)])
     keys = _kept_keys(connection, [key_of(record) for record in records if not isinstance(record, Event)])
-    rows: dict[Table, list[Row]] = {table: [] for table in (_EVENTS, _PUTS, _EDGES, _MERGES)}
-    conflicts: list[str] = []
+    accepted, conflicts = 0, []
     for record in records:
         if isinstance(record, Event):
-            if record.id not in kept:
-                kept[record.id] = row = event_row(record, book)
-                rows[_EVENTS].append(row)
-            elif not says(kept[record.id], record, book):
+            row = kept.get(record.id) or book.events.get(record.id)
+            if row is None:
+                book.events[record.id] = row = event_row(record, book)
+                book.add(_EVENTS, row)
+                accepted += 1
+            elif not says(row, record, book):
                 conflicts.append(record.id)
-        elif (key := key_of(record)) not in keys:
-            keys.add(key)
-            rows[_PUTS].append(put_row(record, book))
-            if isinstance(record, EdgePut):
-                ends = (record.source, record.relation, record.target)
-                rows[_EDGES].append((book.position, *ends, record.delete))
-            elif isinstance(record, Merge):
-                users = (book.known(Family.USER, record.source), book.known(Family.USER, record.target))
-                rows[_MERGES].append((book.position, *users))
-    for table, new in rows.items():
-        table.copy(connection, new)
-    accepted = len(rows[_EVENTS]) + len(rows[_PUTS])
+        elif (key := key_of(record)) not in keys and key not in book.keys:
+            book.keys.add(key)
+            _add_put(book, record)
+            accepted += 1
     return Receipt(accepted, len(records) - accepted, book.position, tuple(conflicts))
+
+
+def _add_put(book: PostgresBook, put: Put | Erasure) -> None:
+    book.add(_PUTS, put_row(put, book))
+    if isinstance(put, EdgePut):
+        book.add(_EDGES, (book.position, put.source, put.relation, put.target, put.delete))
+    elif isinstance(put, Merge):
+        users = (book.known(Family.USER, put.source), book.known(Family.USER, put.target))
+        book.add(_MERGES, (book.position, *users))
 
 
 def _kept_events(connection: Connection, ids: list[str]) -> dict[str, Row]:
@@ -119,7 +149,7 @@ def _kept_keys(connection: Connection, keys: list[bytes]) -> set[bytes]:
 
 
 def append_once(
-    connection: Connection, book: CodeBook, records: Sequence[Posted], once: Once, now: int
+    connection: Connection, book: PostgresBook, records: Sequence[Posted], once: Once, now: int
 ) -> Receipt | ConflictError:
     """Appends unless the key is known, and keeps the key; `now` UTC ms.
 
@@ -143,8 +173,9 @@ def append_once(
     )
 
 
-def append_slice(connection: Connection, book: CodeBook, bulk: Bulk, start: int, stop: int) -> Receipt:
+def append_slice(connection: Connection, book: PostgresBook, bulk: Bulk, start: int, stop: int) -> Receipt:
     """Adds rows `start` to `stop` of a bulk, passing over those whose id is there."""
+    book.write(connection)
     ids = list(map("%s:%d".__mod__, zip(repeat(bulk.source), bulk.rows[start:stop], strict=False)))
     known = {name for (name,) in connection.execute("SELECT id FROM events WHERE id = ANY(%s)", (ids,))}
     fields = zip(
@@ -169,7 +200,7 @@ def append_slice(connection: Connection, book: CodeBook, bulk: Bulk, start: int,
     return Receipt(len(new), stop - start - len(new), book.position)
 
 
-def _codes(book: CodeBook, family: Family, names: Sequence[str]) -> list[int]:
+def _codes(book: PostgresBook, family: Family, names: Sequence[str]) -> list[int]:
     return [book.code(family, name) for name in names]
 
 
@@ -191,7 +222,7 @@ def _count_shown(connection: Connection, exposures: Sequence[Exposure], sign: in
         connection.execute(_COUNT_SHOWN, (list(items), list(days), totals))
 
 
-def erase_user(connection: Connection, book: CodeBook, user: str, at: int) -> tuple[list[int], Erased]:
+def erase_user(connection: Connection, book: PostgresBook, user: str, at: int) -> tuple[list[int], Erased]:
     """Deletes the rows of a user and of its guests; gives the codes they had and what was deleted."""
     book.write(connection)
     code = book.known(Family.USER, user)
@@ -207,8 +238,7 @@ def erase_user(connection: Connection, book: CodeBook, user: str, at: int) -> tu
     puts = _count(connection, f"DELETE FROM puts WHERE type = {USER_PUT} AND code = ANY(%s)", codes)  # noqa: S608
     merges = _erase_relations(connection, "merges", ("source_code", "target_code"), codes)
     for name in names:
-        erasure = Erasure(user_code=book.forget(connection, name), time=at)
-        _PUTS.copy(connection, [put_row(erasure, book)])
+        _add_put(book, Erasure(user_code=book.forget(connection, name), time=at))
     return codes, Erased(events, puts + edges + merges, exposures, book.position)
 
 
