@@ -15,11 +15,11 @@ def event(number: int) -> Event:
     return Event(id=f"e{number}", user=f"u{number % 3}", item=f"i{number % 5}", time=number)
 
 
-for start in (0, 25):
+for start in (0, 16):
     with SqliteLog(f"{folder}/log.db") as log:
         # a checkpoint every few commits, so that the trace cuts through many
         log._connection.execute("PRAGMA wal_autocheckpoint = 12")
-        for number in range(start, start + 25):
+        for number in range(start, start + 16):
             log.append([event(number), ItemPut(id="i", time=number)], once=Once(f"k{number}", b"d" * 16))
             os.write(acknowledged, b"%d\n" % (2 * number + 2))
             if number % 9 == 0:

@@ -2,9 +2,12 @@
 
 import errno
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import msgspec
 
 from polyscene.core.errors import FullError, StoreError
 from polyscene.events.formats import FORMAT
@@ -12,13 +15,16 @@ from polyscene.events.formats import FORMAT
 APPLICATION = 0x506F6C79
 """``Poly``: tells our files from other SQLite files."""
 
+_DAMAGE = (UnicodeDecodeError, msgspec.MsgspecError, zlib.error)
+"""What reading a damaged text or payload raises; even the messages of the database may hold such text."""
+
 
 @contextmanager
 def guard(path: Path, doing: str) -> Iterator[None]:
     """Turns errors of the database or the file system into a StoreError that names the file."""
     try:
         yield
-    except (sqlite3.Error, OSError) as problem:
+    except (sqlite3.Error, OSError, *_DAMAGE) as problem:
         raise store_error(f"{path}: {doing}: ", problem) from problem
 
 
@@ -27,7 +33,7 @@ def store_error(head: str, problem: Exception) -> StoreError:
     name = getattr(problem, "sqlite_errorname", "")
     if name == "SQLITE_FULL" or getattr(problem, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
         return FullError(f"{head}{problem}; make space: it goes on by itself then")
-    if type(problem) is sqlite3.DatabaseError:
+    if type(problem) is sqlite3.DatabaseError or isinstance(problem, _DAMAGE):
         return StoreError(
             f"{head}{problem}; the file is damaged: put back a backup (`polyscene restore`), "
             "or save what can be read with `polyscene log repair`"

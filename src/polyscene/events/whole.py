@@ -35,7 +35,7 @@ def put_in(row: tuple[Any, ...]) -> Put | Erasure | None:
     try:
         put = put_of(row)
         own = b"erased %d" % put.user_code if isinstance(put, Erasure) else key_of(put)
-    except (msgspec.MsgspecError, KeyError, TypeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, KeyError, TypeError):
         return None
     return put if own == row[3] else None
 
@@ -44,7 +44,7 @@ def is_exposure(row: Row) -> bool:
     """Whether the payload of a row of request id, user, time, payload can be read and says the same."""
     try:
         exposure = exposure_of(row[3])
-    except (zlib.error, msgspec.MsgspecError, TypeError):
+    except (zlib.error, msgspec.MsgspecError, UnicodeDecodeError, TypeError):
         return False
     return (exposure.request_id, exposure.user, exposure.time) == row[:3]
 
