@@ -387,6 +387,17 @@ def test_a_standby_can_be_read_and_takes_over(postgres_server, postgres):
     postgres_server.start()
 
 
+def test_a_server_that_may_lose_what_it_acknowledged_is_told_of():
+    with (
+        cluster("listen_addresses='' fsync=off full_page_writes=off") as server,
+        PostgresLog(server.dsn) as log,
+    ):
+        assert [doubt.split(":")[0] for doubt in log.doubts()] == [
+            "the server's fsync is off",
+            "the server's full_page_writes is off",
+        ]
+
+
 def test_an_erased_user_is_in_no_table_once_they_are_rewritten():
     secret = "Xq7-very-rare-name"
     with cluster() as server, PostgresLog(server.dsn) as log:

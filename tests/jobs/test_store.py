@@ -10,9 +10,11 @@ from polyscene.core.contracts import silent
 from polyscene.core.errors import ConfigError, NotFoundError
 from polyscene.dataset.world import World
 from polyscene.events.event import Event, ItemPut
+from polyscene.jobs.backup import log_file
 from polyscene.jobs.doctor import examine
 from polyscene.jobs.engine import Engine
 from polyscene.jobs.ingest import ingest
+from polyscene.jobs.parquet import export_log
 from polyscene.jobs.workspace import Workspace
 from polyscene.scenario.ask import Ask
 from polyscene.testing.service import live, tiny_workspace
@@ -64,6 +66,13 @@ def test_the_walk_over_a_server(tmp_path, settings):
     findings = {finding.what: finding for finding in examine(root)}
     assert findings["log"].verdict == "ok"
     assert findings["log"].found.startswith("117 records, 25 users, 16 items")
+    assert "log server" not in findings or findings["log server"].found.startswith(
+        "the server's fsync is off"
+    )
+    with space.reader() as log:
+        assert export_log(log, tmp_path / "export").position == 117
+    with pytest.raises(ConfigError, match="its log is in PostgreSQL; use pg_dump"):
+        log_file(space)
 
 
 def test_world_answers_and_replays_are_those_of_a_file(tmp_path, settings):

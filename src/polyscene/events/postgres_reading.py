@@ -18,7 +18,7 @@ from polyscene.events.event import EdgePut, Event, Exposure, ItemPut, Merge, Rec
 from polyscene.events.log import SHOWN, Columns
 from polyscene.events.names import Family, NameLists, named
 from polyscene.events.postgres_server import Address, Connection, guard, has_news, is_idle
-from polyscene.events.postgres_tables import check_format, last_position
+from polyscene.events.postgres_tables import check_format, doubts, last_position
 from polyscene.events.postgres_writing import EVENT_COLUMNS
 from polyscene.events.rows import (
     EDGE_PUT,
@@ -291,6 +291,11 @@ class PostgresReader:
     def _rows(self, doing: str, query: str, facts: tuple[object, ...]) -> list[Row]:
         with self._reading(doing) as connection:
             return _ask(connection, query, facts)
+
+    def doubts(self) -> list[str]:
+        """What the server is set to that lets it lose what it acknowledged, with what to do."""
+        with self._reading("settings") as connection:
+            return doubts(connection)
 
     def __enter__(self) -> Self:
         return self

@@ -143,6 +143,16 @@ def _check_server(connection: Connection, address: Address) -> None:
         raise StoreError(f"{address}: expected a database in UTF8, found {encoding}; make another database")
 
 
+def doubts(connection: Connection) -> list[str]:
+    """What the server is set to that lets it lose what it acknowledged, with what to do."""
+    names = ("fsync", "full_page_writes")
+    query = "SELECT name FROM pg_settings WHERE name = ANY(%s) AND setting = 'off'"
+    found = sorted(name for (name,) in connection.execute(query, (list(names),)))
+    return [
+        f"the server's {name} is off: a power cut may lose or damage the log; set it on" for name in found
+    ]
+
+
 def _has_schema(connection: Connection, address: Address) -> bool:
     query = "SELECT 1 FROM pg_namespace WHERE nspname = %s"
     return connection.execute(query, (address.schema,)).fetchone() is not None

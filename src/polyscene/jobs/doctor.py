@@ -96,6 +96,8 @@ def _log(space: Workspace) -> Iterator[Finding]:
     yield Finding(
         "ok" if position else "warn", "log", facts if position else "empty; run `polyscene ingest`"
     )
+    for doubt in space.store.doubts(space.root):
+        yield Finding("warn", "log server", doubt)
     now = SystemClock().now()
     if newest is not None and newest > now:
         yield Finding(

@@ -2,7 +2,7 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
@@ -11,6 +11,9 @@ from polyscene.core.errors import ConfigError, NotFoundError
 from polyscene.events.log import EventLog, LogReader
 from polyscene.events.reading import SqliteReader
 from polyscene.events.sqlite import SqliteLog
+
+if TYPE_CHECKING:
+    from polyscene.events.postgres_reading import PostgresReader
 
 
 class SqliteStore(Config, frozen=True, kw_only=True, tag="sqlite"):
@@ -30,6 +33,10 @@ class SqliteStore(Config, frozen=True, kw_only=True, tag="sqlite"):
         if not path.is_file():
             raise _empty(root)
         return SqliteReader(path)
+
+    def doubts(self, root: Path) -> list[str]:
+        """Why what the log acknowledged may not be durable; nothing, for a file."""
+        return []
 
 
 class PostgresStore(Config, frozen=True, kw_only=True, tag="postgres"):
@@ -57,12 +64,20 @@ class PostgresStore(Config, frozen=True, kw_only=True, tag="postgres"):
 
     def reader(self, root: Path) -> LogReader:
         """The log, open for reading. Raises NotFoundError when there is none yet."""
+        return self._reader(root)
+
+    def _reader(self, root: Path) -> "PostgresReader":
         from polyscene.events.postgres_reading import PostgresReader
 
         try:
             return PostgresReader(self._dsn(root), self.schema)
         except NotFoundError as problem:
             raise _empty(root) from problem
+
+    def doubts(self, root: Path) -> list[str]:
+        """Why what the log acknowledged may not be durable, with what to do."""
+        with self._reader(root) as reader:
+            return reader.doubts()
 
     def _dsn(self, root: Path) -> str:
         dsn = os.environ.get(self.dsn_env)
