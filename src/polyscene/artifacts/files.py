@@ -1,5 +1,6 @@
 """Files that are either whole or not there, and names that stay inside their folder."""
 
+import errno
 import os
 import re
 import shutil
@@ -8,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
-from polyscene.core.errors import InputError, StoreError
+from polyscene.core.errors import FullError, InputError, StoreError
 
 TEMPORARY = ".tmp-"
 """Head of the names of folders and files that are still being written."""
@@ -32,11 +33,12 @@ def inside(root: Path, *names: str) -> Path:
 
 @contextmanager
 def refused(path: Path, doing: str) -> Iterator[None]:
-    """Turns errors of the file system into a StoreError that names the path."""
+    """Turns errors of the file system into a StoreError that names the path: FullError for a full disk."""
     try:
         yield
     except OSError as problem:
-        raise StoreError(f"{path}: {doing}: {problem}; check free space and permissions") from problem
+        kind = FullError if problem.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+        raise kind(f"{path}: {doing}: {problem}; check free space and permissions") from problem
 
 
 @contextmanager

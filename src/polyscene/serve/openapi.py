@@ -87,7 +87,8 @@ def _body(each: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:
 
 def _problems_of(each: Operation) -> list[int]:
     """Those the operation names, and those that any caller may get."""
-    return sorted({*each.problems, *((401, 403, 429) if each.role != "open" else (401, 403))})
+    full = (507,) if each.once else ()
+    return sorted({*each.problems, *full, *((401, 403, 429) if each.role != "open" else (401, 403))})
 
 
 def _reply(each: Operation, schema_of: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from polyscene.core.errors import (
     BusyError,
     CanaryError,
     ConflictError,
+    FullError,
     InputError,
     NotFoundError,
     PolysceneError,
@@ -72,7 +73,7 @@ async def on_http(request: Request, error: Exception) -> Response:
 
 
 async def on_polyscene(request: Request, error: Exception) -> Response:
-    """Our own errors: 409 and 422 for bad input, 404 for unknown names, 503 for what may pass."""
+    """Our own errors: 409 and 422 for bad input, 404 for unknown names, 507, 503 for what may pass."""
     assert isinstance(error, PolysceneError)
     if isinstance(error, ConflictError | CanaryError):
         return problem(request, 409, str(error))
@@ -82,7 +83,8 @@ async def on_polyscene(request: Request, error: Exception) -> Response:
         return problem(request, 404, str(error))
     if not isinstance(error, BusyError):
         _log.error("request_failed", error=type(error).__name__, detail=str(error))
-    return problem(request, 503, str(error), {"Retry-After": str(RETRY_AFTER_S)})
+    status = 507 if isinstance(error, FullError) else 503
+    return problem(request, status, str(error), {"Retry-After": str(RETRY_AFTER_S)})
 
 
 async def on_fault(request: Request, error: Exception) -> Response:
