@@ -135,6 +135,33 @@ def test_an_address_that_cannot_be_read_is_not_repeated(dsn):
     assert caught.value.__suppress_context__
 
 
+@pytest.mark.parametrize("schema", ["", "a b", "A", "pg_x", "1a", "a;drop", "x" * 64, 'a"'])
+def test_a_schema_has_a_plain_name(schema):
+    with pytest.raises(ConfigError, match="expected a schema of small letters"):
+        PostgresLog("host=h", schema)
+
+
+def test_a_role_needs_no_more_than_its_schema_and_a_reader_no_more_than_to_look(postgres):
+    dsn, schema = postgres
+    writer, reader = f"{schema}_w", f"{schema}_r"
+    run(dsn, f"CREATE ROLE {writer} LOGIN; CREATE SCHEMA {schema} AUTHORIZATION {writer}")
+    run(dsn, f"CREATE ROLE {reader} LOGIN; GRANT USAGE ON SCHEMA {schema} TO {reader}")
+    as_writer, as_reader = (psycopg.conninfo.make_conninfo(dsn, user=role) for role in (writer, reader))
+    run(as_writer, f"ALTER DEFAULT PRIVILEGES IN SCHEMA {schema} GRANT SELECT ON TABLES TO {reader}")
+    try:
+        with PostgresLog(as_writer, schema) as log:
+            log.append([event(1), event(2)])
+            log.erase_user("u1", at=1)
+        with PostgresReader(as_reader, schema) as found:
+            assert found.columns().position.tolist() == [2]
+        with PostgresLog(as_reader, schema) as log:
+            with pytest.raises(StoreError, match=r"permission denied.*42501.*docs/howto/postgres\.md says"):
+                log.append([event(3)])
+    finally:
+        for role in (writer, reader):
+            run(dsn, f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
 def test_without_the_driver_the_command_to_install_it_is_told():
     program = "import sys; sys.modules['psycopg'] = None; import polyscene.events.postgres"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

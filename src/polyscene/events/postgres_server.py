@@ -1,5 +1,6 @@
 """The PostgreSQL server under a log: how it is reached, and what its refusals mean."""
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,7 @@ _HINTS = {
     "57P": "the server is stopping or starting",
     "XX": "the server found damaged data: restore a backup",
 }
+_SCHEMA = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 _LOST = "is the server up, and is the address right?"
 
 
@@ -64,8 +66,13 @@ class Address:
         """The address in a DSN, as a URL or as ``host=... dbname=...``.
 
         Raises:
-            ConfigError: It can't be read; the text does not repeat it.
+            ConfigError: It can't be read (the text does not repeat it), or the schema has no plain name.
         """
+        if not _SCHEMA.fullmatch(schema):
+            raise ConfigError(
+                f"PostgreSQL: expected a schema of small letters, digits and _, not beginning with pg_, "
+                f"got {schema!r}"
+            )
         try:
             parts = conninfo_to_dict(dsn)
         except psycopg.Error:
