@@ -1,8 +1,6 @@
 """The page in headless Chromium, against a real server over a tiny world."""
 
-import os
 import re
-import shutil
 
 import httpx
 import pytest
@@ -10,23 +8,8 @@ import pytest
 from polyscene.jobs.workspace import Workspace
 from polyscene.testing.service import live, tiny_workspace
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-expect = sync_api.expect
-CHROMIUM = os.environ.get("POLYSCENE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-ARGS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(not CHROMIUM, reason="no chromium on the path, and POLYSCENE_CHROMIUM is not set"),
-]
+expect = pytest.importorskip("playwright.sync_api", reason="playwright is not installed").expect
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
@@ -35,35 +18,12 @@ def url(tmp_path_factory):
         yield url
 
 
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGS)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def page(browser, url):
-    """A page in its own profile; at the end nothing may have gone wrong in it, nor left the machine."""
-    context = browser.new_context(locale="en-GB", reduced_motion="reduce")
-    page = context.new_page()
-    faults, foreign = [], []
-    page.on("pageerror", lambda error: faults.append(str(error)))
-    page.on(
-        "console",
-        lambda message: faults.append(message.text) if message.type in ("error", "warning") else None,
-    )
-    page.on(
-        "request", lambda request: foreign.append(request.url) if not request.url.startswith(url) else None
-    )
-    page.faults = faults
-    page.goto(url)
-    settled(page)
-    yield page
-    context.close()
-    assert faults == []
-    assert foreign == []
+def page(opened, url):
+    with opened(url) as page:
+        page.goto(url)
+        settled(page)
+        yield page
 
 
 def settled(page):

@@ -66,7 +66,11 @@ const idsOf = (text) => text.split("\n").map((line) => line.trim()).filter(Boole
 /** The form that asks without being logged. */
 function rehearsal(recipe, signal) {
   const anchored = recipe.anchors === "context";
-  const field = (key, node, hint) => el("label", { class: "field" }, el("span", {}, say(key)), node, hint && el("small", {}, say(hint)));
+  const field = (key, node, hint) => {
+    node.id = `try-${key}`;
+    if (hint) node.setAttribute("aria-describedby", `${node.id}-hint`);
+    return el("div", { class: "field" }, el("label", { for: node.id }, say(key)), node, hint && el("small", { id: `${node.id}-hint` }, say(hint)));
+  };
   const input = (attributes = {}) => el("input", { autocomplete: "off", spellcheck: "false", autocapitalize: "off", ...attributes });
   const user = input({ maxlength: "512" }), filter = input({ maxlength: "2000", class: "code" });
   const past = el("textarea", { rows: "3", spellcheck: "false" }), anchors = el("textarea", { rows: "3", spellcheck: "false" });
