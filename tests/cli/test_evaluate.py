@@ -84,3 +84,36 @@ def test_models_lists_what_each_can_and_needs(polyscene):
         "ease",
         "ials",
     } <= kinds
+
+
+def test_a_prepared_folder_gives_the_figures_of_its_source(polyscene, circle, tmp_path):
+    made = polyscene(
+        *(
+            "data",
+            "prepare",
+            circle,
+            tmp_path / "out",
+            *MAP,
+            "--for",
+            "evaluate",
+            "--memory-mb",
+            64,
+            "--json",
+        )
+    )
+    assert made.returncode == 0, made.stderr
+    assert json.loads(made.stdout)["events"] == 360
+    options = ("--model", "covisit", "--no-baselines", "--json")
+    ours, theirs = (
+        json.loads(polyscene("evaluate", "--data", *source, *options).stdout)
+        for source in ((tmp_path / "out",), (circle, *MAP))
+    )
+    for name in ("data", "users", "items", "events", "split", "metrics"):
+        assert ours[name] == theirs[name]
+
+
+def test_a_folder_prepared_for_training_is_refused_with_the_command_to_run(polyscene, circle, tmp_path):
+    assert polyscene("data", "prepare", circle, tmp_path / "out", *MAP).returncode == 0
+    done = polyscene("evaluate", "--data", tmp_path / "out", "--model", "popular")
+    assert done.returncode != 0
+    assert "--for evaluate" in " ".join(done.stderr.split())

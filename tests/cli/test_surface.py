@@ -18,6 +18,7 @@ data check: json map mapping quarantine rule source
 data fetch: names
 data infer: json source write
 data list: json
+data prepare: folder for json map mapping memory-mb quiet rule source
 demo: budget data port quiet serve workspace
 doctor: json workspace
 evaluate: baselines data fit-on html json map model on protocol quiet scenario seed set

@@ -11,8 +11,9 @@ from polyscene.core.config import find, read, to_json, with_settings
 from polyscene.core.contracts import Data, Progress, silent
 from polyscene.core.errors import ConfigError, DataError
 from polyscene.dataset.clean import EVALUATION
-from polyscene.dataset.encode import encode
+from polyscene.dataset.encode import Encoded, encode
 from polyscene.dataset.load import load_tables
+from polyscene.dataset.prepare.prepared import is_prepared, open_as
 from polyscene.dataset.split import Protocol, Split, split
 from polyscene.evaluate.beyond import item_facts
 from polyscene.evaluate.charts import charts
@@ -66,8 +67,7 @@ def evaluate(request: EvaluateRequest, progress: Progress = silent) -> dict[str,
     """
     fit_on = _checked(request)
     name, learner, config = _learner(request)
-    tables = load_tables(request.data, mapping=request.mapping, rules=EVALUATION)
-    encoded = encode(tables, only_touched=True)
+    source, encoded = _data(request)
     parts = split(encoded.data, request.protocol, seed=request.seed, ids=encoded)
     exam = _exam(request, parts, fit_on, progress)
     ours = exam.sit(name, learner)
@@ -79,7 +79,7 @@ def evaluate(request: EvaluateRequest, progress: Progress = silent) -> dict[str,
     ]
     gaps = {each.name: _gaps(ours, each, request) for each in beside}
     result = {
-        "data": tables.name,
+        "data": source,
         "users": len(encoded.data.users),
         "items": encoded.data.size,
         "events": len(encoded.data.histories["item"]),
@@ -132,6 +132,14 @@ def evaluate_data(
         "baselines": {each.name: each.figures() for each in beside},
         "warnings": _warnings(ours, beside, gaps, exam),
     }
+
+
+def _data(request: EvaluateRequest) -> tuple[str, Encoded]:
+    """The name of the data and the data, from a prepared folder without reading it all."""
+    if is_prepared(request.data):
+        return open_as(Path(request.data), EVALUATION, only_touched=True)
+    tables = load_tables(request.data, mapping=request.mapping, rules=EVALUATION)
+    return tables.name, encode(tables, only_touched=True)
 
 
 def _checked(request: EvaluateRequest) -> Literal["all", "train"]:

@@ -62,7 +62,6 @@ class PrepareRequest(msgspec.Struct, frozen=True, kw_only=True):
     rules: CleaningRules = DEFAULT_RULES
     only_touched: bool = False
     memory_mb: int = MEMORY_MB
-    quarantine: Path | None = None
     cache: Path | None = None
 
 
@@ -108,7 +107,7 @@ def _key(request: PrepareRequest, raws: Mapping[TableName, Raw]) -> str:
         for raw in raws.values()
         for part in raw.parts or (raw,)
     ]
-    asked = [sorted(request.mapping.items()), to_json(request.rules), request.quarantine is not None]
+    asked = [sorted(request.mapping.items()), to_json(request.rules)]
     return digest_of(FORMAT, files, asked)
 
 

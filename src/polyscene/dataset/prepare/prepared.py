@@ -105,8 +105,9 @@ def open_as(folder: Path, rules: CleaningRules, *, only_touched: bool) -> tuple[
     manifest = read_manifest(folder)
     if (manifest.rules, manifest.only_touched) != (rules, only_touched):
         raise ConfigError(
-            f"{folder}: was prepared for training; evaluation cleans by other rules and ranks only items "
-            "with events. Prepare the source again: polyscene data prepare SOURCE FOLDER --for evaluate"
+            f"{folder}: was prepared for training or by rules of its own; evaluation drops repeats and "
+            "ranks only items with events. Prepare the source again: "
+            "polyscene data prepare SOURCE FOLDER --for evaluate"
         )
     return manifest.name, open_prepared(folder)
 
