@@ -1,12 +1,19 @@
 """`polyscene data`: list, fetch and check data sets."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from polyscene.cli import show
-from polyscene.cli.options import JsonOption, MapOption, MappingOption, RuleOption, reading_of
+from polyscene.cli.options import (
+    JsonOption,
+    MapOption,
+    MappingOption,
+    QuietOption,
+    RuleOption,
+    reading_of,
+)
 
 app = typer.Typer(help="Data sets: list the known ones, fetch, check any source.", no_args_is_help=True)
 Names = Annotated[list[str], typer.Argument(help="Names that `polyscene data list` shows.")]
@@ -110,4 +117,58 @@ def check(
             rows += [(f"{name}: {verb}, {reason}", count) for reason, count in counts.items()]
     show.table(found.name, ("", ""), rows)
     for line in (*found.notes, *(f"warning: {warning}" for warning in found.warnings)):
+        show.note(line)
+
+
+@app.command()
+def prepare(
+    source: Annotated[str, typer.Argument(help="A folder, a file, or a known data set, of any size.")],
+    folder: Annotated[Path, typer.Argument(help="Where to put the result; replaced if it was prepared.")],
+    mapping: MapOption = None,
+    mapping_file: MappingOption = None,
+    rules: RuleOption = None,
+    purpose: Annotated[
+        Literal["train", "evaluate"],
+        typer.Option("--for", help="evaluate: what `polyscene evaluate --data FOLDER` needs."),
+    ] = "train",
+    memory_mb: Annotated[
+        int, typer.Option("--memory-mb", min=64, help="What it may take, ids aside.")
+    ] = 1024,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Clean and sort a source of any size in little memory into a folder that opens at once.
+
+    A killed run goes on where it was when started again.
+    """
+    from polyscene.dataset.clean import EVALUATION
+    from polyscene.dataset.load import DEFAULT_RULES
+    from polyscene.dataset.prepare.job import PrepareRequest
+    from polyscene.dataset.prepare.job import prepare as job
+    from polyscene.observe.bars import progress
+
+    reading = reading_of(mapping_file, mapping, rules)
+    evaluating = purpose == "evaluate"
+    request = PrepareRequest(
+        source=source,
+        folder=folder,
+        mapping=reading.mapping,
+        rules=reading.cleaning(EVALUATION if evaluating else DEFAULT_RULES),
+        only_touched=evaluating,
+        memory_mb=memory_mb,
+    )
+    made = job(request, progress(quiet))
+    if json:
+        show.as_json(made)
+        return
+    rows: list[tuple[str, object]] = [
+        ("events", made.events),
+        ("users", made.users),
+        ("items", made.items),
+        ("MB", round(made.bytes / 1e6, 1)),
+        ("digest", made.digest[:12]),
+        *((f"events: removed, {cause}", count) for cause, count in made.tables["events"].removed.items()),
+    ]
+    show.table(made.name, ("", ""), rows)
+    for line in made.notes:
         show.note(line)
