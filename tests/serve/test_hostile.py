@@ -37,7 +37,7 @@ EVENT_KEYS = [
     "attributes",
     "odd",
 ]
-ITEM_KEYS = ["kind", "attributes", "time", "patch", "odd"]
+ITEM_KEYS = ["kind", "attributes", "time", "odd"]
 
 
 def judged(reply):
