@@ -11,8 +11,8 @@ from polyscene.serve.wire.base import Cursor, Strict
 class JobBody(Strict, frozen=True, kw_only=True):
     """A job to start.
 
-    `arguments` of ``train``: scenarios, budget_s, holdout, force; of ``export``: scenario, k, users, format,
-    filter, context, log_exposures, resume; of ``evaluate``: scenario, seed.
+    `arguments` of ``train``: scenarios, budget_s, holdout, force; of ``export``: scenario, k, users,
+    format, filter, context, log_exposures, resume; of ``evaluate``: scenario, seed.
     """
 
     kind: Literal["train", "export", "evaluate"]
