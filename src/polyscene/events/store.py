@@ -67,6 +67,8 @@ def lock(path: Path) -> sqlite3.Connection:
         holder.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as problem:
         holder.close()
+        if problem.sqlite_errorname == "SQLITE_FULL":
+            raise store_error(f"{path}: open: ", problem) from problem
         raise StoreError(
             f"{path}: can't be opened for writing ({problem}): is another process writing to it? "
             "Stop that one, send your events to it, or read the log with SqliteReader"
