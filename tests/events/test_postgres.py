@@ -15,7 +15,7 @@ from polyscene.events.log import Bulk
 from polyscene.events.postgres import PostgresLog
 from polyscene.events.postgres_reading import PostgresReader
 from polyscene.events.postgres_server import Address
-from polyscene.testing.postgres import cluster
+from polyscene.testing.postgres import binaries, cluster
 
 
 def event(number, **fields):
@@ -154,12 +154,31 @@ def test_a_role_needs_no_more_than_its_schema_and_a_reader_no_more_than_to_look(
             log.erase_user("u1", at=1)
         with PostgresReader(as_reader, schema) as found:
             assert found.columns().position.tolist() == [2]
-        with PostgresLog(as_reader, schema) as log:
-            with pytest.raises(StoreError, match=r"permission denied.*42501.*docs/howto/postgres\.md says"):
-                log.append([event(3)])
+        refusal = r"permission denied.*42501.*docs/howto/postgres\.md says"
+        with PostgresLog(as_reader, schema) as log, pytest.raises(StoreError, match=refusal):
+            log.append([event(3)])
     finally:
         for role in (writer, reader):
             run(dsn, f"DROP OWNED BY {role} CASCADE; DROP ROLE {role}")
+
+
+def test_a_dump_is_a_backup(postgres_server, postgres, tmp_path):
+    dsn, schema = postgres_server.dsn, postgres[1]
+    other = psycopg.conninfo.make_conninfo(dsn, dbname=schema)
+    dump = str(tmp_path / "log.dump")
+    with PostgresLog(dsn, schema) as log:
+        log.append([event(1), event(2), ItemPut(id="i", time=1)])
+        log.erase_user("u1", at=1)
+        # also while it is written to
+        command = [binaries() / "pg_dump", "--format=custom", f"--schema={schema}", "-f", dump, dsn]
+        subprocess.run(command, check=True)
+        run(dsn, f"CREATE DATABASE {schema} TEMPLATE template0")
+        subprocess.run([binaries() / "pg_restore", f"--dbname={other}", dump], check=True)
+        with PostgresLog(other, schema) as restored:
+            assert restored.read() == log.read()
+            assert restored.user_ids() == log.user_ids()
+            assert restored.append([event(2), event(3)]).position == log.append([event(3)]).position == 5
+    run(dsn, f"DROP DATABASE {schema} WITH (FORCE)")
 
 
 def test_without_the_driver_the_command_to_install_it_is_told():
