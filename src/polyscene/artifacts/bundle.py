@@ -133,7 +133,7 @@ def read_manifest(folder: Path) -> Manifest:
     """The manifest of a bundle, held against its own digest. Raises as `read_bundle`."""
     path = folder / MANIFEST
     with refused(path, "read"):
-        if not path.is_file():
+        if not path.is_file() or path.is_symlink():
             raise BundleError(f"{path}: missing; {folder} is no bundle or was damaged: take another one")
         text = path.read_bytes()
     try:
@@ -157,7 +157,7 @@ def _with_digest(text: bytes, old: str, new: str) -> bytes:
 
 
 def _checked(path: Path, facts: FileFacts) -> bytes:
-    if not path.is_file():
+    if not path.is_file() or path.is_symlink():
         raise BundleError(f"{path}: missing; the bundle is damaged: take another one")
     content = path.read_bytes()
     if len(content) != facts.size:

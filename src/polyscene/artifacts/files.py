@@ -20,7 +20,8 @@ def inside(root: Path, *names: str) -> Path:
     """The path of `names` under `root`; the only way from an outside name to a path.
 
     Raises:
-        InputError: A name has other characters than letters, digits, ``. _ -``, or starts with a sign.
+        InputError: A name has other characters than letters, digits, ``. _ -``, or starts with a sign, or
+            what it names is a link, which could lead anywhere.
     """
     for name in names:
         if not _NAME.fullmatch(name):
@@ -28,7 +29,19 @@ def inside(root: Path, *names: str) -> Path:
                 f"name {name!r}: expected 1 to 100 letters (a-z), digits, '.', '_' or '-', "
                 "starting with a letter or digit"
             )
-    return root.joinpath(*names)
+    path = root
+    for name in names:
+        path /= name
+        if path.is_symlink():
+            raise InputError(
+                f"{path}: is a link; links below {root} are not followed: put the folder itself there"
+            )
+    return path
+
+
+def is_folder(path: Path) -> bool:
+    """Whether a folder stands there, and not a link to one."""
+    return path.is_dir() and not path.is_symlink()
 
 
 @contextmanager

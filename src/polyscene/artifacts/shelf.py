@@ -12,7 +12,15 @@ from pathlib import Path
 import msgspec
 
 from polyscene.artifacts.bundle import Facts, Manifest, fill, publish, read_bundle, read_manifest
-from polyscene.artifacts.files import TEMPORARY, append_synced, inside, new_folder, refused, replace_synced
+from polyscene.artifacts.files import (
+    TEMPORARY,
+    append_synced,
+    inside,
+    is_folder,
+    new_folder,
+    refused,
+    replace_synced,
+)
 from polyscene.core.clock import Clock, SystemClock
 from polyscene.core.contracts import State
 from polyscene.core.errors import BundleError, ConflictError, NotFoundError, nearest
@@ -66,7 +74,7 @@ class Shelf:
         """Scenarios that have a shelf, sorted."""
         with refused(self.root, "list"):
             return (
-                sorted(path.name for path in self.root.iterdir() if path.is_dir())
+                sorted(path.name for path in self.root.iterdir() if is_folder(path))
                 if self.root.is_dir()
                 else []
             )
@@ -111,7 +119,7 @@ class Shelf:
         if not shelf.is_dir():
             return []
         return sorted(
-            path.name for path in shelf.iterdir() if path.is_dir() and path.name[0] != TEMPORARY[0]
+            path.name for path in shelf.iterdir() if is_folder(path) and path.name[0] != TEMPORARY[0]
         )
 
     def list(self, name: str) -> Sequence[Shelved]:
