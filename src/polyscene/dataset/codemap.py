@@ -136,7 +136,8 @@ class CodeMap:
         return text.replace_strict(distinct, found, return_dtype=pl.Int32).to_numpy()
 
     def _grow(self, ids: Sequence[str]) -> None:
-        new = [item_id for item_id in dict.fromkeys(ids) if self.code(item_id) < 0]
+        known = self._code_of if self._size is None else self
+        new = [item_id for item_id in dict.fromkeys(ids) if item_id not in known]
         if new and self._size is not None:
             raise InputError("code map: a prefix can't grow; grow the map it was taken from")
         wrong = [item_id for item_id in new if not isinstance(item_id, str) or not item_id]

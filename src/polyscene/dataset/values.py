@@ -1,5 +1,6 @@
 """Raw columns to typed ones: ids, words, numbers, attributes. What is corrected is booked."""
 
+import numpy as np
 import polars as pl
 
 from polyscene.core.errors import DataError
@@ -34,7 +35,7 @@ def read_ids(
     """
     texts = _texts(raw, where, is_whole(raw) if whole is None else whole).alias(name)
     ids = texts.cast(kind)
-    distinct = ids.unique().cast(pl.String)
+    distinct = _distinct(ids)
     odd = distinct.filter(distinct.str.contains(_ODD))
     if (odd.str.strip_chars().str.normalize("NFC") != odd).any():
         fixed = texts.str.strip_chars()
@@ -42,11 +43,20 @@ def read_ids(
         normal = fixed.str.normalize("NFC")
         ledger.change(f"{name}: Unicode brought to NFC", int((normal != fixed).sum()))
         texts, ids = normal, normal.cast(kind)
-        distinct = ids.unique().cast(pl.String)
+        distinct = _distinct(ids)
     if distinct.is_in(MISSING).any():
         kept = pl.when(~pl.col(name).is_in(MISSING)).then(pl.col(name))
         ids = texts.to_frame().select(kept).to_series().cast(kind)
     return ids
+
+
+def _distinct(ids: pl.Series) -> pl.Series:
+    """The different ids of a Categorical column as texts; by a table of their numbers, without hashing."""
+    there = ids.drop_nulls()
+    numbers = there.to_physical().to_numpy()
+    place = np.full(int(numbers.max(initial=0)) + 1, -1)
+    place[numbers] = np.arange(len(numbers))
+    return there.gather(place[place >= 0]).cast(pl.String)
 
 
 def is_whole(raw: pl.Series) -> bool:
@@ -68,7 +78,7 @@ def id_faults(frame: pl.DataFrame, name: str) -> list[tuple[str, pl.Expr]]:
     """Causes to drop a row for its id: missing, too long, or with control characters."""
     column = pl.col(name)
     faults = [(f"{name} is missing", column.is_null())]
-    distinct = frame[name].unique().drop_nulls().cast(pl.String)
+    distinct = _distinct(frame[name])
     long = distinct.filter(distinct.str.len_chars() > ID_LENGTH)
     if len(long):
         faults.append((f"{name} is longer than {ID_LENGTH} characters", _among(column, long)))

@@ -10,7 +10,6 @@ import polars as pl
 from polyscene.core.arrays import Array
 from polyscene.core.contracts import ProgressBar
 from polyscene.core.errors import DataError
-from polyscene.dataset.cells import Words
 from polyscene.dataset.clean import CleaningRules, clean_rows, match_items
 from polyscene.dataset.ledger import Ledger
 from polyscene.dataset.prepare.pieces import Mark, Piece, pieces
@@ -91,8 +90,11 @@ class _Pass:
 
     def __init__(self, source: EventSource, work: Work, plan: Plan) -> None:
         self._source, self._work, self._plan = source, work, plan
-        self._ids = {name: _Coder(name, work.ids(name)) for name in IDS}
-        self._words = {name: Words(work.words(name)) for name in WORDS}
+        kinds = {name: pl.Categorical(pl.Categories(f"{name}-{uuid4().hex}")) for name in IDS}
+        self._ids = {name: _Coder(kind, work.ids(name)) for name, kind in kinds.items()}
+        self._words = {
+            name: _Coder(pl.Categorical(), [pl.Series(work.words(name), dtype=pl.String)]) for name in WORDS
+        }
 
     def run(self, bar: ProgressBar) -> None:
         bar.advance(len(self._work.units))
@@ -130,18 +132,14 @@ class _Pass:
         records["row"] = events[ROW].to_numpy()
         for name, coder in self._ids.items():
             records[name], ids[name] = coder.codes(events[name])
-        for name, known in self._words.items():
-            before = len(known.shown())
-            distinct = events[name].unique(maintain_order=True).cast(pl.String)
-            places = [known.code(word) for word in distinct]
-            if len(known.shown()) > MOST_WORDS:
+        for name, coder in self._words.items():
+            records[name], words[name] = coder.codes(events[name])
+            if coder.size > MOST_WORDS:
                 column = self._source.columns.fields[name]
                 raise DataError(
                     f"{self._source.raw.label}, column {column!r}: more than {MOST_WORDS} different values "
                     f"can't be {name}s; map another column: --map {name}=COLUMN, or none: --map {name}="
                 )
-            coded = events[name].cast(pl.String).replace_strict(distinct, places, return_dtype=pl.Int16)
-            records[name], words[name] = coded.to_numpy(), list(known.shown()[before:])
         return records, ids, words
 
 
@@ -158,11 +156,10 @@ def removed_rows(ledger: Ledger) -> pl.DataFrame:
 class _Coder:
     """Codes of ids that come as Categorical of one `kind`: a look-up by what the category is numbered."""
 
-    def __init__(self, name: str, known: list[pl.Series]) -> None:
-        self.kind = pl.Categorical(pl.Categories(f"{name}-{uuid4().hex}"))
-        self._held = pl.Series([""]).cast(self.kind)  # Polars forgets categories that no column uses
+    def __init__(self, kind: pl.Categorical, known: list[pl.Series]) -> None:
+        self.kind, self.size = kind, 0
+        self._held = pl.Series([""]).cast(kind)  # Polars forgets categories that no column uses
         self._code_of = np.full(1024, -1, np.int32)
-        self._size = 0
         for ids in known:
             self.codes(ids)
 
@@ -182,7 +179,7 @@ class _Coder:
             return codes, []
         fresh, first = np.unique(numbers[places], return_index=True)
         fresh = fresh[np.argsort(first)]
-        self._code_of[fresh] = np.arange(self._size, self._size + len(fresh), dtype=np.int32)
-        self._size += len(fresh)
+        self._code_of[fresh] = np.arange(self.size, self.size + len(fresh), dtype=np.int32)
+        self.size += len(fresh)
         new = ids.gather(places[np.sort(first)]).cast(pl.String).to_list()
         return self._code_of[numbers], new

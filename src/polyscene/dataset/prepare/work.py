@@ -147,7 +147,7 @@ class Work:
     ) -> None:
         """Keeps a unit: it is on disk afterwards."""
         with refused(self.folder, "the working folder can't be written"):
-            self._write(self._file("rows"), records.tobytes())
+            self._write(self._file("rows"), records.data)
             for name, new in ids.items():
                 self._write(self._file(name), msgspec.json.Encoder().encode_lines(new))
             if len(removed):
@@ -160,7 +160,7 @@ class Work:
         """Lets others work in the folder."""
         os.close(self._lock)
 
-    def _write(self, path: Path, content: bytes) -> None:
+    def _write(self, path: Path, content: bytes | memoryview) -> None:
         with path.open("wb") as file:
             file.write(content)
             os.fsync(file.fileno())
