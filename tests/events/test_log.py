@@ -528,10 +528,24 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+QUICK = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+@pytest.mark.parametrize("durable_places", ["sqlite"], indirect=True)
+@settings(QUICK, max_examples=60)
 @given(steps=STEPS)
-def test_the_database_and_the_lists_always_agree(steps, durable_places):
-    opened = durable_places()
+def test_the_file_and_the_lists_always_agree(steps, durable_places):
+    agree(durable_places(), steps)
+
+
+@pytest.mark.parametrize("durable_places", ["postgres"], indirect=True)
+@settings(QUICK, max_examples=20)
+@given(steps=STEPS)
+def test_the_server_and_the_lists_always_agree(steps, durable_places):
+    agree(durable_places(), steps)
+
+
+def agree(opened, steps):
     plain, durable = MemoryLog(), opened()
     for step, fact in steps:
         if step == "append":
