@@ -18,6 +18,7 @@ data check: json map mapping quarantine rule source
 data fetch: names
 data infer: json source write
 data list: json
+data report: html json map mapping quiet rule source workspace
 data prepare: folder for json map mapping memory-mb quiet rule source
 demo: budget data port quiet serve workspace
 doctor: json workspace

@@ -14,6 +14,7 @@ from polyscene.cli.options import (
     RuleOption,
     reading_of,
 )
+from polyscene.core.errors import InputError
 
 app = typer.Typer(help="Data sets: list the known ones, fetch, check any source.", no_args_is_help=True)
 Names = Annotated[list[str], typer.Argument(help="Names that `polyscene data list` shows.")]
@@ -50,6 +51,49 @@ def fetch(names: Names) -> None:
         else:
             facts = fetch_set(name)
             show.note(f"{name}: {facts.events:,} events, {facts.users:,} users, in {facts.folder}")
+
+
+@app.command()
+def report(
+    source: Annotated[str | None, typer.Argument(help="A folder, a file, or a known data set.")] = None,
+    workspace: Annotated[
+        Path | None, typer.Option("--workspace", "-w", help="Look at this workspace's live log instead.")
+    ] = None,
+    mapping: MapOption = None,
+    mapping_file: MappingOption = None,
+    rules: RuleOption = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page with plots here.")] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Tell what is odd about data, why it matters for recommending, and how to mend it."""
+    from polyscene.jobs.quality import quality
+    from polyscene.jobs.workspace import Workspace
+    from polyscene.observe.bars import progress
+
+    if (source is None) == (workspace is None):
+        raise InputError("data report: expected a source or --workspace, one of the two")
+    what = Workspace.open(workspace) if workspace is not None else str(source)
+    found = quality(what, progress(quiet), reading=reading_of(mapping_file, mapping, rules))
+    if html is not None:
+        from polyscene.jobs.quality_page import quality_html
+
+        html.write_text(quality_html(found), encoding="utf-8")
+    if json:
+        show.as_json(found)
+        return
+    show.table(found.source, ("", ""), found.facts)
+    show.table(
+        "",
+        ("", "what was seen", "why it matters → how to mend it"),
+        [
+            (each.severity, f"{each.title}\n{each.seen}", f"{each.why}\n→ {each.mend}")
+            for each in found.findings
+        ],
+    )
+    for line in (*found.notes, f"page: {html}" if html else ""):
+        if line:
+            show.note(line)
 
 
 @app.command()

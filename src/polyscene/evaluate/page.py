@@ -27,10 +27,8 @@ def html(result: Result, charts: Mapping[str, Charts], metric: str) -> str:
     k = metric.partition("@")[2]
     tails = [("taste", charts[names[0]].taste)]
     tails += [(f"c{at}", charts[name].tail) for at, name in reversed(list(enumerate(names)))]
-    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(
-        files("polyscene.evaluate").joinpath("page.html.jinja").read_text(encoding="utf-8")
-    )
-    return page.render(
+    return render(
+        files("polyscene.evaluate").joinpath("page.html.jinja").read_text(encoding="utf-8"),
         r=result,
         model=result["model"],
         protocol=PROTOCOLS[result["split"]["protocol"]],
@@ -50,6 +48,13 @@ def html(result: Result, charts: Mapping[str, Charts], metric: str) -> str:
         table=figures(result),
         facts=_facts(result),
     )
+
+
+def render(template: str, **values: object) -> str:
+    """A page from a template, with the style that all reports share as `style`."""
+    style = files("polyscene.evaluate").joinpath("page.css").read_text(encoding="utf-8")
+    page = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True).from_string(template)
+    return page.render(style=style, **values)
 
 
 def _tiles(result: Result, metric: str) -> list[dict[str, str]]:

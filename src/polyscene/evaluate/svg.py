@@ -12,6 +12,10 @@ LEFT, RIGHT, TOP, BOTTOM = 46, 468, 10, 226
 """The box that curves, columns and steps are drawn in; labels stand outside it."""
 
 
+LETTER = 6.8
+"""Width of a letter of an axis."""
+
+
 def bars(rows: Sequence[tuple[str, float, float, float]], title: str) -> str:
     """Horizontal bars with intervals: (label, value, low, high) per row, the model first."""
     most = max(max(value, high) for _, value, _, high in rows) or 1.0
@@ -41,19 +45,24 @@ def curves(series: Sequence[tuple[str, Array]], x_title: str, title: str) -> str
     return _svg([*parts, _title_x(x_title)], HEIGHT, title)
 
 
-def columns(series: Sequence[Sequence[tuple[str, float]]], x_title: str, title: str) -> str:
-    """Grouped columns: (label, share) pairs per series, all with the same labels."""
+def columns(
+    series: Sequence[Sequence[tuple[str, float]]],
+    x_title: str,
+    title: str,
+    show: Callable[[float], str] = lambda share: f"{100 * share:.3g}%",
+) -> str:
+    """Grouped columns: (label, value) pairs per series, all with the same labels; shares unless told."""
     labels = [label for label, _ in series[0]]
     top = _round_up(max(share for pairs in series for _, share in pairs))
     wide = 0.8 * (RIGHT - LEFT) / len(labels) / len(series)
-    parts = [*_grid(top, _percent), *_groups(labels)]
+    parts = [*_grid(top, show), *_groups(labels)]
     for at, pairs in enumerate(series):
         for place, (label, share) in enumerate(pairs):
             x, y = _slot(place, len(labels)) + wide * (at - len(series) / 2), _y(share / top)
             parts.append(
-                f'<rect class="fill c{at}" x="{x:.1f}" y="{y:.1f}" width="{wide - 1:.1f}" '
+                f'<rect class="fill c{at}" x="{x:.1f}" y="{y:.1f}" width="{max(0.6, wide - 1):.1f}" '
                 f'height="{BOTTOM - y:.1f}">'
-                f"<title>{escape(label)}: {share:.2%}</title></rect>"
+                f"<title>{escape(label)}: {show(share)}</title></rect>"
             )
     return _svg([*parts, _title_x(x_title)], HEIGHT, title)
 
@@ -87,9 +96,13 @@ def _grid(top: float, show: Callable[[float], str]) -> list[str]:
 
 
 def _groups(labels: Sequence[str]) -> list[str]:
+    """Labels below their slots; only every so many where all of them would not find room."""
+    room = (RIGHT - LEFT) / (LETTER * max(map(len, labels), default=1) + 12)
+    step = ceil(len(labels) / max(1, floor(room)))
     return [
         _text(_slot(place, len(labels)), BOTTOM + 18, label, "axis middle")
         for place, label in enumerate(labels)
+        if place % step == 0
     ]
 
 

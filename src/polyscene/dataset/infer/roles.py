@@ -77,7 +77,7 @@ def pair_of(columns: Columns, entities: Sequence[Entity]) -> Pick | None:
 def _able(column: Profile) -> bool:
     if not column.ids or column.constant:
         return False
-    return column.distinct >= min(FEW, column.rows / 20)
+    return column.distinct >= min(FEW, column.rows / 50)
 
 
 def _user(column: Profile, entities: Sequence[Entity]) -> tuple[float, tuple[str, ...]]:
