@@ -36,7 +36,9 @@ def main() -> None:
                 found.add(f"{event} {path}")
 
     set_up("info", as_json=True)
-    settings = Settings(line=LineLimits(head_s=0.3, linger_s=0.2, idle_s=0.5), body_timeout_s=0.3)
+    settings = Settings(
+        line=LineLimits(head_s=0.3, linger_s=0.2, idle_s=0.5), body_timeout_s=0.3, lines_timeout_s=0.3
+    )
     with live(root, settings) as url:
         sys.stdout.write(f"{url}\n")
         sys.stdout.flush()

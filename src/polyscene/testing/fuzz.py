@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 SERVER_ERRORS_THAT_MAY_BE = frozenset({503})
+OF_THE_LINE = frozenset({414, 431})
+"""Refusals of an address or head before it is anybody's request, so no operation lists them."""
 
 
 @dataclass
@@ -99,6 +101,8 @@ def _judge(case: Any, url: str, session: Any, found: Findings) -> None:
         found.breaches.setdefault(f"{label}: {reply.status_code}", case.as_curl_command())
     if b"Traceback" in reply.content:
         found.breaches.setdefault(f"{label}: a traceback", case.as_curl_command())
+    if reply.status_code in OF_THE_LINE or b'"detail":"nothing lives at' in reply.content:
+        return  # an empty id, or one with a line break, makes a path that is none of this operation
     try:
         case.validate_response(
             reply,
