@@ -23,7 +23,7 @@ from polyscene.dataset.clean import EVALUATION, CleaningRules
 from polyscene.dataset.encode import encode
 from polyscene.dataset.load import load_tables
 from polyscene.dataset.prepare.job import PrepareRequest, prepare
-from polyscene.dataset.prepare.prepared import Manifest, open_prepared
+from polyscene.dataset.prepare.prepared import Manifest, event_pieces, open_prepared
 from polyscene.dataset.prepare.work import Work
 
 DAY = 86_400
@@ -258,3 +258,12 @@ def test_a_damaged_folder_is_refused(tmp_path, damage):
         (tmp_path / "out" / "users.ids").unlink()
     with pytest.raises(BundleError, match=r"prepare|save|restore"):
         open_prepared(tmp_path / "out", verify=True)
+
+
+def test_pieces_of_events_are_those_of_the_source(tmp_path):
+    written(tmp_path / "raw", messy(900), "csv")
+    prepare(PrepareRequest(source=str(tmp_path / "raw"), folder=tmp_path / "out"))
+    pieces = list(event_pieces(open_prepared(tmp_path / "out"), 100))
+    assert max(map(len, pieces)) == 100
+    expected = load_tables(tmp_path / "raw").events.sort("user", "time", "row").drop("row")
+    assert pl.concat(pieces).select(expected.columns).equals(expected)

@@ -11,6 +11,7 @@ import pytest
 from polyscene.core.contracts import silent
 from polyscene.core.errors import ConfigError, DataError
 from polyscene.dataset.load import tables_from_frames
+from polyscene.dataset.prepare.job import PrepareRequest, prepare
 from polyscene.dataset.reading import Reading, read_reading, rules_from_texts
 from polyscene.jobs.infer import infer_source, mapping_file
 from polyscene.jobs.ingest import content_keys, ingest
@@ -181,3 +182,13 @@ def test_keys_tell_what_differs_and_only_that():
         frame.with_row_index().filter((pl.col("user") == "u0") & (pl.col("item") == "i0"))["index"][0]
     ]
     assert int(first) == PINNED
+
+
+def test_a_prepared_folder_says_what_its_source_says(space, tmp_path):
+    source = write(tmp_path / "raw", ROWS)
+    pl.DataFrame({"item": ["i1", "new"], "title": ["One", "New"]}).write_csv(tmp_path / "raw" / "items.csv")
+    prepare(PrepareRequest(source=source, folder=tmp_path / "out"))
+    first = ingest(space, str(tmp_path / "out"), {}, silent)
+    assert (first.accepted, first.tables["events"].rows_in) == (len(ROWS) + 2, len(ROWS))
+    again = ingest(space, source, {}, silent)
+    assert (again.accepted, again.duplicates) == (0, len(ROWS) + 2)

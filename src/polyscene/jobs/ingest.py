@@ -1,16 +1,25 @@
 """Files into the log: clean, append, tell what became of every row."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from polyscene.core.contracts import Progress, bars
+from polyscene.core.contracts import Progress
 from polyscene.core.seeds import mix, seed_of
 from polyscene.dataset.frames import Frame, raw_frame
 from polyscene.dataset.load import clean_tables
+from polyscene.dataset.prepare.prepared import (
+    event_pieces,
+    is_prepared,
+    open_prepared,
+    open_small,
+    read_manifest,
+)
 from polyscene.dataset.reading import Reading
 from polyscene.dataset.schema import TableName
 from polyscene.dataset.tables import TableReport, Tables
@@ -62,6 +71,8 @@ def ingest(
 ) -> IngestReport:
     """Cleans a folder, a file, a known data set or standard input (``-``) and appends it to the log.
 
+    A prepared folder is clean already, and is appended piece by piece whatever its size.
+
     A row is known by its content, so a source may be ingested again after it grew. `reading`: which files
     and columns are what, and the cleaning rules; a plain mapping goes too. With `infer` a proposal is
     followed where names alone don't tell, and the notes say which.
@@ -71,6 +82,8 @@ def ingest(
         StoreError: The disk refused; ingest again to complete.
     """
     reading = reading if isinstance(reading, Reading) else Reading(reading)
+    if is_prepared(source):
+        return _append_folder(workspace, Path(source), progress)
     place = workspace.quarantine(_file_name("stdin" if source == "-" else source))
     tables = load_or_propose(source, reading, infer=infer, quarantine=place)
     return _append(workspace, source, tables, progress)
@@ -94,6 +107,22 @@ def _file_name(source: str) -> str:
     return "".join(letter if letter.isalnum() or letter in "-_" else "-" for letter in source)[-80:]
 
 
+def _append_folder(workspace: Workspace, folder: Path, progress: Progress) -> IngestReport:
+    manifest = read_manifest(folder)
+    with workspace.log() as log:
+        accepted, duplicates = append_prepared(log, folder, progress)
+        position = log.position
+    return IngestReport(
+        source=str(folder),
+        accepted=accepted,
+        duplicates=duplicates,
+        position=position,
+        tables=manifest.tables,
+        notes=manifest.notes,
+        quarantine=None,
+    )
+
+
 def _append(workspace: Workspace, source: str, tables: Tables, progress: Progress) -> IngestReport:
     with workspace.log() as log:
         accepted, duplicates = append_tables(log, tables, progress)
@@ -110,27 +139,53 @@ def _append(workspace: Workspace, source: str, tables: Tables, progress: Progres
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Flow:
+    """What is to be appended: the small tables, when each item was first touched, and pieces of events."""
+
+    small: Tables
+    first: Mapping[str, int]
+    start: int
+    events: Iterable[pl.DataFrame]
+    count: int
+
+
 def append_tables(log: EventLog, tables: Tables, progress: Progress) -> tuple[int, int]:
     """Appends clean tables to a log; gives how many records were new and how many were known."""
-    accepted = duplicates = 0
     events = tables.events
-    keys = content_keys(events)
-    start = int(events["time"].min() or 0)  # type: ignore[arg-type]
+    first = dict(events.group_by("item").agg(pl.col("time").min()).iter_rows()) if len(events) else {}
+    start = min(first.values(), default=0)
+    return _pour(log, _Flow(tables, first, start, events.iter_slices(CHUNK), len(events)), progress)
+
+
+def append_prepared(log: EventLog, folder: Path, progress: Progress) -> tuple[int, int]:
+    """As `append_tables`, from a prepared folder, of which only a piece is in memory at a time."""
+    encoded = open_prepared(folder)
+    histories = encoded.data.histories
+    small, first = open_small(folder)
+    pieces = event_pieces(encoded, CHUNK)
+    start = min(first.values(), default=0)
+    return _pour(log, _Flow(small, first, start, pieces, len(histories["item"])), progress)
+
+
+def _pour(log: EventLog, flow: _Flow, progress: Progress) -> tuple[int, int]:
+    accepted = duplicates = 0
+    small, start = flow.small, flow.start
     puts: list[Posted] = [
-        *_item_puts(tables, start),
-        *_user_puts(tables, start),
-        *_edge_puts(tables, start),
+        *_item_puts(small, flow.first, start),
+        *_user_puts(small, start),
+        *_edge_puts(small, start),
     ]
-    steps = [("puts", at) for at in range(0, len(puts), PUTS)]
-    steps += [("events", at) for at in range(0, len(events), CHUNK)]
-    with bars(progress, "ingest", steps, len(steps)) as walk:
-        for what, at in walk:
-            if what == "puts":
-                receipt = log.append(puts[at : at + PUTS])
-            else:
-                receipt = log.append_columns(_bulk(events[at : at + CHUNK], keys[at : at + CHUNK]))
+    total = -(-len(puts) // PUTS) + -(-flow.count // CHUNK)
+    with progress("ingest", total) as bar:
+        receipts = chain(
+            (log.append(puts[at : at + PUTS]) for at in range(0, len(puts), PUTS)),
+            (log.append_columns(_bulk(piece, content_keys(piece))) for piece in flow.events),
+        )
+        for receipt in receipts:
             accepted += receipt.accepted
             duplicates += receipt.duplicates
+            bar.advance()
     return accepted, duplicates
 
 
@@ -159,11 +214,10 @@ def _bulk(events: pl.DataFrame, keys: np.ndarray[Any, np.dtype[np.int64]]) -> Bu
     )
 
 
-def _item_puts(tables: Tables, start: int) -> Iterator[ItemPut]:
+def _item_puts(tables: Tables, first: Mapping[str, int], start: int) -> Iterator[ItemPut]:
     """An item without a time of its own counts as put when it was first touched, else at the start."""
     if tables.items is None:
         return
-    first = dict(tables.events.group_by("item").agg(pl.col("time").min()).iter_rows())
     for row in tables.items.iter_rows(named=True):
         item, kind, when = row.pop("item"), row.pop("kind"), row.pop("time", None)
         yield ItemPut(

@@ -1,10 +1,12 @@
 """A prepared folder: histories as memory maps, ids, clean tables and the books, under one manifest."""
 
+from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import polars as pl
 
 from polyscene.core.contracts import Data
@@ -13,8 +15,9 @@ from polyscene.dataset.catalogue import build_catalogue
 from polyscene.dataset.clean import CleaningRules
 from polyscene.dataset.codemap import CodeMap
 from polyscene.dataset.encode import Encoded, edges_of
+from polyscene.dataset.live import NEVER
 from polyscene.dataset.sequences import open_sequences
-from polyscene.dataset.tables import TableReport
+from polyscene.dataset.tables import TableReport, Tables
 
 FORMAT = 1
 MANIFEST = "prepared.json"
@@ -83,7 +86,7 @@ def open_prepared(folder: Path, *, verify: bool = False) -> Encoded:
     if (len(users), len(items), len(first)) != (len(histories), manifest.items, manifest.items):
         raise BundleError(f"{folder}: ids and histories don't fit together; prepare the source again")
     data = Data(
-        users=pl.arange(len(users), eager=True, dtype=pl.Int32).to_numpy(),
+        users=np.arange(len(users), dtype=np.int32),
         histories=histories,
         catalogue=build_catalogue(_table(folder, "items"), items, put_at=first),
         at=manifest.at,
@@ -110,6 +113,34 @@ def open_as(folder: Path, rules: CleaningRules, *, only_touched: bool) -> tuple[
             "polyscene data prepare SOURCE FOLDER --for evaluate"
         )
     return manifest.name, open_prepared(folder)
+
+
+def open_small(folder: Path) -> tuple[Tables, dict[str, int]]:
+    """The tables of a prepared folder without its events, and when each item was first touched."""
+    manifest = read_manifest(folder)
+    items, users, edges = (_table(folder, name) for name in ("items", "users", "edges"))
+    ids, first = CodeMap.load(folder / "items.ids").ids, open_sequences(folder / FIRST)["time"]
+    touched = {name: time for name, time in zip(ids, first.tolist(), strict=True) if time < NEVER}
+    return Tables(manifest.name, pl.DataFrame(), items, users, edges, manifest.clock), touched
+
+
+def event_pieces(encoded: Encoded, size: int) -> Iterator[pl.DataFrame]:
+    """The events with outside ids, history by history, `size` rows at a time."""
+    data = encoded.data
+    names = {
+        "user": encoded.users.ids,
+        "item": encoded.items.ids,
+        "action": data.actions,
+        "scenario": data.scenarios,
+    }
+    words = {name: pl.Series(ids, dtype=pl.String) for name, ids in names.items()}
+    columns, offsets = data.histories.columns, data.histories.offsets
+    for start in range(0, int(offsets[-1]), size):
+        end = min(start + size, int(offsets[-1]))
+        piece = {name: np.array(column[start:end]) for name, column in columns.items()}
+        piece["user"] = np.searchsorted(offsets, np.arange(start, end), side="right") - 1
+        coded = {name: ids.gather(piece[name]) for name, ids in words.items()}
+        yield pl.DataFrame({**piece, **coded})
 
 
 def digest_of(*parts: Any) -> str:
