@@ -46,7 +46,7 @@ static void tell(char kind, const char *path, const char *other, uint64_t at, co
     int n = snprintf(head, sizeof head, "%c\t%s\t%s\t%llu\t%llu\n", kind, name, second,
                      (unsigned long long)at, (unsigned long long)size);
     struct iovec parts[2] = {{head, (size_t)n}, {(void *)data, data ? size : 0}};
-    if (writev(trace_fd, parts, 2) < 0) abort();
+    if (REAL(writev)(trace_fd, parts, 2) < 0) abort();
 }
 
 static void tell_fd(char kind, int fd, uint64_t at, const void *data, uint64_t size) {
@@ -68,7 +68,9 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t at) {
     if (done > 0) tell_fd('w', fd, (uint64_t)at, data, (uint64_t)done);
     return done;
 }
+static void cut(const void *data, size_t size);
 ssize_t write(int fd, const void *data, size_t size) {
+    cut(data, size);
     off_t at = trace_fd >= 0 ? lseek(fd, 0, SEEK_CUR) : -1;
     ssize_t done = REAL(write)(fd, data, size);
     if (done > 0 && at >= 0) tell_fd('w', fd, (uint64_t)at, data, (uint64_t)done);
@@ -107,7 +109,19 @@ static int sync_with(int (*real)(int), int fd) {
 int fsync(int fd) { return sync_with(REAL(fsync), fd); }
 int fdatasync(int fd) { return sync_with(REAL(fdatasync), fd); }
 
+static int is_reply(const void *data, size_t size) { return size > 10 && !memcmp(data, "HTTP/1.1 2", 10); }
+static void cut(const void *data, size_t size) {
+    if (is_reply(data, size) && exists("SHIM_CUT")) kill(getpid(), SIGKILL);
+}
 ssize_t send(int fd, const void *data, size_t size, int flags) {
-    if (size > 10 && !memcmp(data, "HTTP/1.1 2", 10) && exists("SHIM_CUT")) kill(getpid(), SIGKILL);
+    cut(data, size);
     return REAL(send)(fd, data, size, flags);
+}
+ssize_t sendmsg(int fd, const struct msghdr *message, int flags) {
+    if (message->msg_iovlen) cut(message->msg_iov->iov_base, message->msg_iov->iov_len);
+    return REAL(sendmsg)(fd, message, flags);
+}
+ssize_t writev(int fd, const struct iovec *parts, int count) {
+    if (count) cut(parts->iov_base, parts->iov_len);
+    return REAL(writev)(fd, parts, count);
 }

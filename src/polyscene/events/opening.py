@@ -1,6 +1,7 @@
 """Opening a log file for writing: what is there, whether it is whole, and the present format."""
 
 import sqlite3
+import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -111,7 +112,9 @@ def _make(connection: sqlite3.Connection, found: int) -> None:
 
 
 def _tell(path: Path, recovery: Recovery) -> None:
-    logger = structlog.get_logger()
+    # a command without logs of its own must not find this among its results on standard output
+    quiet = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
+    logger = structlog.get_logger() if structlog.is_configured() else quiet
     if recovery.unclean or recovery.copy:
         logger.warning(
             "log recovered" if recovery.unclean else "log upgraded",

@@ -59,8 +59,8 @@ def serve(
     with listener:
         url = _url(listener)
         settings = _settings(own, str(address))
-        app = create_app(Engine.open(workspace), settings, keys=workspace / keys.FILE)
         set_up("warning" if sys.stderr.isatty() else "info")
+        app = create_app(Engine.open(workspace), settings, keys=workspace / keys.FILE)
         # One request is too small to share out; threads that wait for each other would only burn time.
         torch.set_num_threads(1)
         threadpool_limits(1)
