@@ -1,4 +1,4 @@
-"""Stages that raise or hang, a store that is slow or down, and worlds with nothing in them: still an answer."""
+"""Stages that raise or hang, a store that is slow or down, worlds with nothing in them: still an answer."""
 
 import time
 from dataclasses import dataclass, replace

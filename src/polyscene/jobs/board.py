@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping, Sequence
@@ -45,7 +44,7 @@ class Board:
         self._log = log
         self._clock = clock
         self._cancelled: set[str] = set()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: int | None = None
         self._at_hand: str | None = None
         self._change = Condition()
         self._open = True
@@ -176,7 +175,7 @@ class Board:
             self._launch(job)
             return
         self._at_hand = job.id
-        if self._process is not None and self._process.poll() is None:
+        if self._process is not None and not _ended(self._process):
             return
         if self._records.worker(job.id) is not None:
             return
@@ -185,15 +184,23 @@ class Board:
 
     def _launch(self, job: Job) -> None:
         command = [sys.executable, "-m", "polyscene.jobs.worker", str(self._root), job.id]
-        with self._records.errors(job.id).open("ab") as errors:
-            # A session of its own: Ctrl+C at the service is not meant for what it works on.
-            self._process = subprocess.Popen(
+        errors = os.open(self._records.errors(job.id), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        try:
+            # A session of its own: Ctrl+C at the service is not meant for what it works on, which may also
+            # outlive it.
+            self._process = os.posix_spawn(
+                sys.executable,
                 command,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=errors,
-                start_new_session=True,
+                os.environ,
+                file_actions=[
+                    (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
+                    (os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0),
+                    (os.POSIX_SPAWN_DUP2, errors, 2),
+                ],
+                setsid=True,
             )
+        finally:
+            os.close(errors)
         self._at_hand = job.id
 
     def _settle(self, job: Job) -> None:
@@ -227,6 +234,14 @@ class Board:
         """Makes room: the oldest jobs that have ended go."""
         for job in [job for job in jobs if job.state not in OPEN][KEPT:]:
             self._records.remove(job)
+
+
+def _ended(process: int) -> bool:
+    """Whether a process that we started is over; then its number is free for others."""
+    try:
+        return os.waitpid(process, os.WNOHANG)[0] != 0
+    except ChildProcessError:
+        return True
 
 
 def keep(log: EventLog, exposure: Exposure) -> None:

@@ -12,7 +12,7 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=128, pattern=PLAIN)]
 Moment = Annotated[
     int, msgspec.Meta(ge=0, le=253_402_300_799_999, description="UTC milliseconds since 1970")
 ]
-Number = Annotated[float, msgspec.Meta(ge=-1e12, le=1e12)]
+Number = Annotated[float, msgspec.Meta(ge=-1e15, le=1e15)]
 Cursor = Annotated[str, msgspec.Meta(max_length=4_096, description="From the reply before")]
 Text = Annotated[str, msgspec.Meta(max_length=10_000)]
 Label = Annotated[str, msgspec.Meta(max_length=512)]
