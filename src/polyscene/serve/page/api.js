@@ -23,7 +23,10 @@ async function call(path, { headers, ...options } = {}) {
     if (error.name === "AbortError") throw error;
     throw new Problem(0, "");
   }
-  const body = await reply.json().catch(() => null);
+  const body = await reply.json().catch((error) => {
+    if (error.name === "AbortError") throw error;
+    return null; // no JSON: then the status alone must do
+  });
   if (!reply.ok) throw new Problem(reply.status, body?.detail || reply.statusText);
   return body;
 }
@@ -69,6 +72,7 @@ export const promote = (scenario, wish) => send(of("bundles", scenario, "/promot
 export const rollBack = (scenario, instead) => send(of("bundles", scenario, "/roll_back"), { instead_of: instead });
 
 export const jobs = async (signal) => (await call("/v1/jobs", { signal })).jobs;
+export const job = (id, signal) => call(of("jobs", id), { signal });
 export const startJob = (kind, wish) => send("/v1/jobs", { kind, arguments: wish });
 export const cancelJob = (id) => call(of("jobs", id), { method: "DELETE" });
 
