@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
+import msgspec
+
 from polyscene.artifacts.bundle import Manifest
 from polyscene.artifacts.shelf import Shelf
-from polyscene.core.errors import NotFoundError, nearest
+from polyscene.core.errors import NotFoundError, StoreError, nearest
 from polyscene.dataset.world import World
 from polyscene.events.log import LogReader
+from polyscene.jobs.quality import Quality
 from polyscene.jobs.recipe import Recipe, recipe
-from polyscene.jobs.workspace import Workspace
+from polyscene.jobs.workspace import NEWEST_QUALITY, Workspace
 from polyscene.scenario.answer import Served
 
 FIRST_ITEMS = 5
@@ -146,6 +149,20 @@ class Insight:
     def item_days(self, item: str) -> list[DayCount]:
         """What was done with an item, day by day; none for an unknown one."""
         return [DayCount(*each) for each in self._log.item_days(item)]
+
+    def quality(self) -> Quality | None:
+        """The newest report on the quality of the log's data; None before the first job of that kind.
+
+        Raises:
+            StoreError: The file of the report can't be read.
+        """
+        path = self._root / NEWEST_QUALITY
+        if not path.is_file():
+            return None
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=Quality)
+        except msgspec.DecodeError as problem:
+            raise StoreError(f"{path}: no report ({problem}); start the job 'quality' again") from problem
 
     def _newest_event(self, position: int) -> int | None:
         """Looked up again only when the log grew: it may have to read every event."""

@@ -6,11 +6,12 @@ from typing import Annotated, Any
 
 import msgspec
 
+from polyscene.artifacts.files import replace_synced
 from polyscene.core.contracts import Progress
 from polyscene.core.errors import InputError, NotFoundError, nearest
 from polyscene.jobs.export import ExportRequest
 from polyscene.jobs.record import Records
-from polyscene.jobs.workspace import Workspace
+from polyscene.jobs.workspace import NEWEST_QUALITY, Workspace
 
 Names = Annotated[list[str], msgspec.Meta(max_length=100)]
 
@@ -29,6 +30,14 @@ class EvaluateArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknow
 
     scenario: str
     seed: Annotated[int, msgspec.Meta(ge=0)] = 0
+
+
+class QualityArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing to choose: the whole log is looked at."""
+
+
+class BackupArguments(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Nothing to choose: a client names no folder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,30 @@ def evaluate(task: Task, arguments: EvaluateArguments) -> dict[str, Any]:
     return evaluate_data(scenarios[arguments.scenario], data, seed=arguments.seed, progress=task.progress)
 
 
+def quality(task: Task, arguments: QualityArguments) -> dict[str, Any]:
+    """Looks at all that the log holds, and keeps the report where the workspace's newest one stands."""
+    from polyscene.jobs.quality import quality as job
+
+    found = job(task.workspace, task.progress)
+    replace_synced(task.workspace.root / NEWEST_QUALITY, msgspec.json.encode(found))
+    return {severity: found.count(severity) for severity in ("bad", "warn", "note")}
+
+
+def backup(task: Task, arguments: BackupArguments) -> dict[str, Any]:
+    """The workspace in a new folder beside it; `polyscene restore` brings it back."""
+    from polyscene.jobs.backup import backup as job
+
+    root = task.workspace.root.resolve()
+    found = job(task.workspace, root.with_name(f"{root.name}-backup-{task.id}"))
+    return {
+        "folder": found.folder.name,
+        "position": found.manifest.position,
+        "files": len(found.manifest.files),
+        "size": sum(file.size for file in found.manifest.files.values()),
+        "notes": list(found.notes),
+    }
+
+
 @dataclass(frozen=True, slots=True)
 class Kind:
     """A kind of job."""
@@ -110,6 +143,8 @@ KINDS: Mapping[str, Kind] = {
     "train": Kind(TrainArguments, train),
     "export": Kind(ExportRequest, export),
     "evaluate": Kind(EvaluateArguments, evaluate),
+    "backup": Kind(BackupArguments, backup),
+    "quality": Kind(QualityArguments, quality),
 }
 
 

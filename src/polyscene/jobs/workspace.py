@@ -18,6 +18,8 @@ from polyscene.scenario.file import Scenario, load_scenarios
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Natural = Annotated[int, msgspec.Meta(ge=0)]
 FILE = "polyscene.toml"
+NEWEST_QUALITY = "quality.json"
+"""The report of the last job that looked at the quality of the log's data."""
 
 
 class ServeSettings(Config, frozen=True, kw_only=True, tag="serve"):

@@ -5,7 +5,7 @@ import { say } from "../page/say.js";
 import { scroller } from "../page/trace.js";
 
 const EDGE = { top: 8, right: 10, bottom: 24 };
-const LETTER = 6.6;
+const LETTER = 7;
 const FEW = 32;
 
 /** Round numbers from `low` to `high`, about `count` of them. */
@@ -20,10 +20,10 @@ function ticks(low, high, count) {
 export class Chart {
   /**
    * `shape`: "line", "area" (stacked) or "bars" (stacked). `x` and `y` write a place and a value.
-   * `zero` false lets the scale begin above 0.
+   * `zero` false lets the scale begin above 0; `newest` false: the last place is not the present one.
    */
-  constructor({ label, x, y, shape = "line", height = 190, zero = true }) {
-    Object.assign(this, { label, x, y, shape, height, zero });
+  constructor({ label, x, y, shape = "line", height = 190, zero = true, newest = true }) {
+    Object.assign(this, { label, x, y, shape, height, zero, newest });
     this.data = { x: [], series: [] };
     this.at = null;
     this.drawing = svg("svg", { role: "img", height });
@@ -128,8 +128,9 @@ export class Chart {
   /** The names of the series with their values: those pointed at, else the newest. */
   label_() {
     const { x, series } = this.data;
+    if (!this.newest && this.at == null) return fill(this.legend);
     const at = this.at ?? x.length - 1;
-    fill(this.legend,
+    return fill(this.legend,
       this.at != null && el("li", { class: "soft" }, this.x(x[at])),
       series.map(({ name, values, tone }) => el("li", {}, el("span", { class: `swatch tone-${tone}` }), name, " ",
         el("b", {}, values[at] == null ? "–" : this.y(values[at])))));

@@ -27,7 +27,7 @@ export async function page({ signal, every }) {
 
 const shown = (jobs, again) => table(say("jobs"), [
   { head: say("job"), cell: (row) => [el("strong", {}, has(`job:${row.kind}`) ? say(`job:${row.kind}`) : row.kind),
-    el("p", { class: "soft" }, subject(row.arguments ?? {}))] },
+    el("p", { class: "soft" }, subject(row))] },
   { head: say("state"), wide: true, cell: (row) => [chip(say(`state:${row.state}`), TONES[row.state]), progress(row), outcome(row)] },
   { head: say("started"), cell: (row) => moment(row.started ?? row.created) },
   { head: say("took"), right: true, cell: (row) => lasting(row.started && ((row.finished ?? Date.now()) - row.started) / 1000) },
@@ -37,8 +37,10 @@ const shown = (jobs, again) => table(say("jobs"), [
   }) },
 ], jobs, { none: say("no-jobs") });
 
-const subject = ({ scenarios, scenario }) =>
-  (scenarios?.length ? scenarios : scenario ? [scenario] : []).map(sceneName).join(", ") || say("all-scenarios");
+function subject({ kind, arguments: { scenarios = [], scenario } }) {
+  if (kind === "train" && !scenarios.length) return say("all-scenarios");
+  return [...scenarios, scenario].filter(Boolean).map(sceneName).join(", ");
+}
 
 function progress({ state, progress: share, text }) {
   if (state !== "running") return null;

@@ -21,6 +21,7 @@ from polyscene.serve.wire.insight import (
     Activity,
     Overview,
     OverviewParams,
+    QualityReport,
     Queue,
     Requests,
     RequestsParams,
@@ -61,6 +62,12 @@ async def item_activity(request: Request) -> Response:
     """How often an item was shown and acted on, by day."""
     item, here = path_id(request), house(request)
     return json_reply(Activity(item=item, days=await here.watch.run(here.engine.insight.item_days, item)))
+
+
+async def get_quality(request: Request) -> Response:
+    """What is odd about the data, as of the last time somebody had it looked at."""
+    here = house(request)
+    return json_reply(QualityReport(report=await here.watch.run(here.engine.insight.quality)))
 
 
 def _overview(here: House, step_s: int) -> Overview:
@@ -126,6 +133,14 @@ def _try(engine: Engine, name: str, body: TryBody) -> Tried:
 
 
 _FIGURES = {"requests": 1840, "refused": 2, "failed": 0, "p50_ms": 4.1, "p95_ms": 9.6, "p99_ms": 14.0}
+_FINDING = {
+    "severity": "warn",
+    "topic": "gaps",
+    "title": "Days without any event",
+    "seen": "1 gap of more than 3 days",
+    "why": "what happened then is missing from histories",
+    "mend": "load the missing days",
+}
 _STAGE = {
     "name": "covisit",
     "kind": "covisit",
@@ -184,6 +199,26 @@ OPERATIONS = (
             "problems": [],
         },
         problems=(422, 503),
+    ),
+    Operation(
+        "GET",
+        "/v1/quality",
+        get_quality,
+        "The newest report on the quality of the data; the job `quality` makes one",
+        reply=QualityReport,
+        reply_example={
+            "report": {
+                "source": "shop",
+                "made": 1795305600000,
+                "facts": [["events", "1,000,209"]],
+                "findings": [_FINDING],
+                "plots": [],
+                "columns": [],
+                "languages": {"en": 0.98},
+                "notes": [],
+            }
+        },
+        problems=(503,),
     ),
     Operation(
         "GET",

@@ -73,7 +73,7 @@ OPERATIONS = (
         "POST",
         "/v1/jobs",
         start_job,
-        "Start a job: train, export recommendations for everybody, or evaluate",
+        "Start a job: train, evaluate, export for everybody, look at the data, back up",
         role="admin",
         body=JobBody,
         reply=Job,

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import msgspec
 
 from polyscene.jobs.insight import DayCount, RequestLine, State
+from polyscene.jobs.quality import Quality
 from polyscene.observe.rates import Figures
 from polyscene.scenario.ask import Answer
 from polyscene.serve.wire.answers import Context, PastBody
@@ -73,6 +74,12 @@ class Activity(msgspec.Struct, frozen=True, kw_only=True):
 
     item: str
     days: list[DayCount]
+
+
+class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The newest report on the data; None before the first job of the kind ``quality`` is done."""
+
+    report: Quality | None
 
 
 class TryBody(Strict, frozen=True, kw_only=True):

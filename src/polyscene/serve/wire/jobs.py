@@ -15,7 +15,7 @@ class JobBody(Strict, frozen=True, kw_only=True):
     format, filter, context, log_exposures, resume; of ``evaluate``: scenario, seed.
     """
 
-    kind: Literal["train", "export", "evaluate"]
+    kind: Literal["train", "export", "evaluate", "quality", "backup"]
     arguments: dict[str, Any] = {}
 
 
