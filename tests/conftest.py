@@ -60,7 +60,7 @@ def postgres_dsn(request: pytest.FixtureRequest) -> str:
 def postgres(postgres_dsn: str) -> Iterator[tuple[str, str]]:
     """DSN and an unused schema; it and all whose names begin with it are dropped afterwards."""
     schema = f"test_{uuid4().hex}"
-    yield postgres_dsn, schema
+    yield psycopg.conninfo.make_conninfo(postgres_dsn, application_name=schema), schema
     with psycopg.connect(postgres_dsn, autocommit=True) as connection:
         connection.execute("SET client_min_messages = warning")
         query = "SELECT nspname FROM pg_namespace WHERE starts_with(nspname, %s)"

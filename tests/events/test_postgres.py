@@ -38,12 +38,11 @@ def run(dsn, statement):
         connection.execute(statement)
 
 
-def end_sessions(dsn):
-    """As an administrator or a firewall would."""
-    run(
-        dsn,
-        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE application_name = 'polyscene'",
-    )
+def end_sessions(log):
+    """As an administrator or a firewall would, to those of one log."""
+    dsn, name = log
+    which = f"application_name = '{name}' AND pid <> pg_backend_pid()"
+    run(dsn, f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE {which}")
 
 
 def test_all_is_there_after_closing_and_opening(postgres):
@@ -321,9 +320,9 @@ def test_cut_connections_are_made_anew_unnoticed(postgres):
     with PostgresLog(*postgres) as log:
         log.append([event(1)])
         assert log.position == 1
-        end_sessions(postgres[0])
+        end_sessions(postgres)
         assert log.append([event(2)]).position == 2
-        end_sessions(postgres[0])
+        end_sessions(postgres)
         assert len(log.read()) == 2
 
 
@@ -331,7 +330,7 @@ def test_cut_connections_are_made_anew_unnoticed(postgres):
 def test_who_lost_the_log_to_another_writer_writes_nothing_until_that_one_is_gone(postgres):
     with PostgresLog(*postgres) as first:
         first.append([event(1)])
-        end_sessions(postgres[0])
+        end_sessions(postgres)
         with PostgresLog(*postgres) as second:
             second.append([event(2)])
             with pytest.raises(StoreError, match="is another process writing to this log"):
@@ -361,7 +360,7 @@ def test_a_commit_whose_answer_was_lost_is_claimed_neither_way_and_may_be_sent_a
             log.append([event(2)])
         run(dsn, f"DROP TRIGGER gone ON {schema}.events")
         if kept:  # as if the answer alone had been lost
-            end_sessions(dsn)
+            end_sessions(postgres)
             with PostgresLog(dsn, schema) as other:
                 other.append([event(2)])
         assert log.append([event(2)]).duplicates == kept
