@@ -62,7 +62,9 @@ def test_every_word_that_is_used_exists_and_every_word_is_used():
     said |= set(re.findall(r'data-(?:word|label|hint)="([\w-]+)"', TEXTS["index.html"]))
     assert said <= words | shared
     quoted = set(re.findall(r'"([\w-]+)"', CALLS)) | said
-    assert {key for key in words - quoted - shared if ":" not in key and not key.startswith("role-")} == set()
+    assert {
+        key for key in words - quoted - shared if ":" not in key and not key.startswith("role-")
+    } == set()
 
 
 @pytest.mark.parametrize("method", ["post", "put", "delete"])
