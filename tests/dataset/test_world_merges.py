@@ -1,7 +1,7 @@
 """Guests that become users, impressions and edges: held to a model that folds a list of records."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyscene.core.errors import DataError
@@ -109,6 +109,7 @@ ACTS = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(ACTS, st.booleans()), max_size=25))
 def test_merges_impressions_and_erasures_are_what_a_plain_fold_says(acts):
     log = MemoryLog()

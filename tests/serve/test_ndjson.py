@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyscene.serve import ndjson
@@ -37,6 +37,7 @@ def history(client, user):
     return client.get(f"/v1/users/{user}/history", params={"n": 1000}).json()["events"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.binary(max_size=12)), st.lists(st.integers(0, 30)), st.booleans())
 def test_batches_are_the_same_however_the_bytes_come(parts, cuts, ended):
     body = b"\n".join(part.replace(b"\n", b"") for part in parts) + (b"\n" if ended else b"")

@@ -11,7 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
-from polyscene.core.errors import BusyError, PolysceneError
+from polyscene.core.errors import PolysceneError
 from polyscene.events.event import Posted
 from polyscene.events.log import Once, Receipt
 from polyscene.serve.bodies import decode, json_reply, once_of
@@ -33,7 +33,7 @@ class Taking(Generic[S]):
     """How lines of one shape are kept.
 
     `record` makes a record of a line, given the present (UTC ms), the key of its batch and its place there.
-    `keep` is the intake's. `notes` tells what is odd about records that were kept.
+    `keep` is the intake's. `notes` tells what is odd about records and no reason to refuse them.
     """
 
     shape: type[S]
@@ -106,13 +106,9 @@ def _so_far(tally: _Tally) -> str:
 async def _in_turn(here: House, taking: Taking[S], batch: Batch, once: Once | None, tally: _Tally) -> None:
     """Keeps a batch as soon as there is a place at the desk: half a body is worse than a slow one."""
     deadline = asyncio.get_running_loop().time() + PATIENCE_S
-    while True:
-        try:
-            return await here.writers.run(_take, here, taking, batch, once, tally)
-        except BusyError:
-            if asyncio.get_running_loop().time() > deadline:
-                raise
-            await asyncio.sleep(WAIT_S)
+    while here.writers.full and asyncio.get_running_loop().time() < deadline:
+        await asyncio.sleep(WAIT_S)
+    await here.writers.run(_take, here, taking, batch, once, tally)
 
 
 def _take(here: House, taking: Taking[S], batch: Batch, once: Once | None, tally: _Tally) -> None:
@@ -127,8 +123,9 @@ def _take(here: House, taking: Taking[S], batch: Batch, once: Once | None, tally
     bad |= {numbers[place]: fault for place, fault in faults.items()}
     good = {number: record for number, record in records.items() if number not in bad}
     if good:
-        kept = list(good.values())
-        tally.add(taking.keep(kept, own), taking.notes(kept), [bodies[number] for number in good])
+        wanted = list(good.values())
+        notes = taking.notes(wanted)  # first: what can fail must not do so behind what was kept
+        tally.add(taking.keep(wanted, own), notes, [bodies[number] for number in good])
     tally.refuse(bad)
 
 

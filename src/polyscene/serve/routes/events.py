@@ -96,7 +96,8 @@ def _made_id(once: Once | None, place: int) -> str:
 
 
 def _keep(intake: Intake, events: Sequence[Event], once: Once | None) -> tuple[Receipt, list[str]]:
-    return intake.events(events, once), intake.attribution.notes(events)
+    notes = intake.attribution.notes(events)  # first: what can fail must not do so behind what was kept
+    return intake.events(events, once), notes
 
 
 def _kept(
