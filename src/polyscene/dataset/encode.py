@@ -13,6 +13,7 @@ from polyscene.core.queries import HISTORY_COLUMNS
 from polyscene.dataset.catalogue import build_catalogue
 from polyscene.dataset.codemap import CodeMap
 from polyscene.dataset.live import NEVER
+from polyscene.dataset.order import history_order
 from polyscene.dataset.tables import Tables
 
 
@@ -77,7 +78,7 @@ def encode(
 
 def group(users: Codes, columns: dict[str, Array], tie: Array) -> tuple[Codes, RaggedTable]:
     """Events (N,) as one history per user: user codes (U,) rising, and their rows by time, then `tie`."""
-    order = np.lexsort((tie, columns["time"], users))
+    order = _ordered(users, columns["time"], tie)
     sorted_users = users[order]
     lengths = np.bincount(sorted_users) if len(users) else np.zeros(0, np.int64)
     touched = np.flatnonzero(lengths)
@@ -85,6 +86,13 @@ def group(users: Codes, columns: dict[str, Array], tie: Array) -> tuple[Codes, R
         name: column[order].astype(HISTORY_COLUMNS[name], copy=False) for name, column in columns.items()
     }
     return touched.astype(np.int32), RaggedTable(offsets_of(lengths[touched]), rows)
+
+
+def _ordered(users: Codes, times: Times, tie: Array) -> Array:
+    if (tie[1:] > tie[:-1]).all():
+        return history_order(users, times)
+    before = np.argsort(tie, kind="stable")
+    return before[history_order(users[before], times[before])]
 
 
 def first_times(items: Codes, times: Times, size: int) -> Times:

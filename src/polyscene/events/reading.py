@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from polyscene.core.arrays import Codes
+from polyscene.core.arrays import Array, Codes
 from polyscene.core.clock import DAY_MS
 from polyscene.core.errors import StoreError
 from polyscene.events.event import EdgePut, Event, Exposure, ItemPut, Merge, Record, UserPut
@@ -58,6 +58,8 @@ _COLUMN_TYPES = np.dtype(
     ]
 )
 _NO_LIMIT = (1 << 63) - 1
+SLICE = 1 << 19
+"""Rows that are turned into columns at once."""
 # of the rows of one edge, SQLite gives the one with the largest position
 _EDGES = """
 SELECT position, type, payload FROM puts JOIN (
@@ -186,8 +188,7 @@ class SqliteReader:
                 rows = connection.execute(_COLUMNS, (last,))
             else:
                 rows = connection.execute(_USER_COLUMNS, (last, user))
-            table = np.fromiter(rows, _COLUMN_TYPES)
-        return Columns(**{name: np.ascontiguousarray(table[name]) for name in _COLUMN_TYPES.names or ()})
+            return _columns(rows)
 
     def newest_time(self) -> int | None:
         """The latest time of any event."""
@@ -305,3 +306,15 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
         yield
     finally:
         connection.execute("COMMIT")
+
+
+def _columns(rows: Iterator[tuple[Any, ...]]) -> Columns:
+    """Rows as columns; read a slice at a time, so that no second copy of all of them is ever in memory."""
+    pieces: dict[str, list[Array]] = {name: [] for name in _COLUMN_TYPES.names or ()}
+    while True:
+        table = np.fromiter(islice(rows, SLICE), _COLUMN_TYPES)
+        for name, piece in pieces.items():
+            piece.append(np.ascontiguousarray(table[name]))
+        if len(table) < SLICE:
+            # popped one by one: the pieces of a column go as soon as it is whole
+            return Columns(**{name: np.concatenate(pieces.pop(name)) for name in _COLUMN_TYPES.names or ()})
