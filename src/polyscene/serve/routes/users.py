@@ -219,6 +219,6 @@ OPERATIONS = (
         role="admin",
         reply=Erased,
         reply_example={"events": 53, "puts": 2, "exposures": 7, "position": 1004096, "notes": []},
-        problems=(404, 422, 503),
+        problems=(404, 422, 503, 507),
     ),
 )
