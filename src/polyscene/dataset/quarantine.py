@@ -70,10 +70,20 @@ def _lines(table: str, raw: Raw, ledger: Ledger) -> Iterator[dict[str, Any]]:
 
 def _rows(raw: Raw, wanted: pl.DataFrame) -> Iterator[dict[str, Any]]:
     if len(wanted):
-        frame = raw.frame.with_columns(pl.col(ROW).cast(pl.Int64))
-        found = frame.join(wanted.lazy(), on=ROW, how="inner").sort(ROW).collect()
+        try:
+            found = _joined(raw, wanted)
+        except pl.exceptions.PolarsError:
+            # a broken line may hide behind columns that were not asked for before
+            if raw.slow is None:
+                raise
+            found = _joined(raw.slow(), wanted)
         for slice_ in found.iter_slices(SLICE):
             yield from slice_.iter_rows(named=True)
+
+
+def _joined(raw: Raw, wanted: pl.DataFrame) -> pl.DataFrame:
+    frame = raw.frame.with_columns(pl.col(ROW).cast(pl.Int64))
+    return frame.join(wanted.lazy(), on=ROW, how="inner").sort(ROW).collect()
 
 
 def _short(value: Any) -> Any:

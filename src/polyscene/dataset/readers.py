@@ -125,6 +125,8 @@ def _lines(path: Path) -> Iterator[str]:
 
 def _separated(path: Path, text: Plain, kind: str) -> Raw:
     head = list(islice(_lines(text.path), LOOK))
+    if not "".join(head).strip():
+        raise DataError(f"{path}: holds nothing but blanks; expected a header and rows. Export it again")
     separator = "\t" if kind in ATOMIC else _separator(head, TEXT.get(kind, ","))
     quotes = separator != "\t" or kind == ".csv"
     reader = csv.reader([head[0].rstrip("\r\n")], delimiter=separator, quoting=quoting_of(quotes))
