@@ -125,7 +125,9 @@ def test_a_full_disk_acknowledges_nothing_and_the_log_goes_on_afterwards(path):
         (pages,) = log._connection.execute("PRAGMA page_count").fetchone()
         log._connection.execute(f"PRAGMA max_page_count = {pages}")
         big = [event(n, attributes={"text": "x" * 2_000}) for n in range(2, 60)]
-        with pytest.raises(FullError, match=r"log\.db: nothing was kept: database or disk is full; make space"):
+        with pytest.raises(
+            FullError, match=r"log\.db: nothing was kept: database or disk is full; make space"
+        ):
             log.append(big)
         assert log.position == 1
         assert log.user_ids() == ["u1"]
