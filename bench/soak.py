@@ -3,8 +3,9 @@
     python -m bench.soak --minutes 30                    the workspace that `polyscene demo` leaves behind
     python -m bench.soak --minutes 2 --workspace W --rate 20
 
-Prints a row a minute (p99 of answers from when each was due, refusals, errors, memory, open files), then the
-slope of the memory over the second half, in MB an hour. Ends with 1 when a request failed or files leaked.
+Prints a row a minute (p99 of answers from when each was due, refusals, errors, memory, open files), then
+the slope of the memory over the second half, in MB an hour. Ends with 1 when a request failed or files
+leaked.
 """
 
 import argparse

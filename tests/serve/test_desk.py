@@ -2,6 +2,7 @@ import asyncio
 import threading
 
 import pytest
+from structlog.testing import capture_logs
 
 from polyscene.core.errors import BusyError
 from polyscene.serve.desk import Desk
@@ -56,4 +57,45 @@ def test_a_call_whose_client_went_away_keeps_its_place_while_it_runs():
         gate.set()
 
     asyncio.run(use())
+    desk.close()
+
+
+def test_a_burst_may_fill_the_house_and_an_overload_may_not():
+    desk, gate = Desk("readers", 1, 8), threading.Event()
+
+    async def use():
+        burst = [asyncio.create_task(desk.run(gate.wait)) for _ in range(8)]
+        await asyncio.sleep(0)
+        assert desk.inside == 8
+        for _ in range(20):
+            with pytest.raises(BusyError):
+                await desk.run(int)
+        gate.set()
+        await asyncio.gather(*burst)
+        gate.clear()
+        held = [asyncio.create_task(desk.run(gate.wait)) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert desk.full, "one runs and one waits: after so many refusals that is all"
+        gate.set()
+        await asyncio.gather(*held)
+        for _ in range(100):
+            assert await desk.run(int) == 0
+        gate.clear()
+        burst = [asyncio.create_task(desk.run(gate.wait)) for _ in range(8)]
+        await asyncio.sleep(0)
+        assert desk.inside == 8, "a hundred calls later it is a burst again"
+        gate.set()
+        await asyncio.gather(*burst)
+
+    asyncio.run(use())
+    desk.close()
+
+
+def test_an_overload_is_logged_once_a_second_and_not_for_every_call():
+    desk = Desk("readers", 1, 0)
+    with capture_logs() as logs:
+        for _ in range(50):
+            with pytest.raises(BusyError):
+                desk.refuse()
+    assert len(logs) <= 1
     desk.close()

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from pathlib import Path
@@ -25,10 +26,13 @@ from polyscene.observe.logs import set_up
 from polyscene.serve.app import create_app
 from polyscene.serve.house import House
 from polyscene.serve.lines import Line
-from polyscene.serve.settings import LOOPBACK, Settings
+from polyscene.serve.settings import LOOPBACK, LineLimits, Settings
 
 SWITCH_S = 0.001
 """How long scoring may keep the interpreter while the loop waits; a refusal takes a tenth of that."""
+
+OTHER_FILES = 256
+"""Files that a service opens besides lines: its log, bundles, readers of both, programs for jobs."""
 
 
 def serve(
@@ -123,9 +127,26 @@ class Server(uvicorn.Server):
         self._house.draining.set()
 
 
+def _line_limits() -> LineLimits:
+    """As many lines as the system allows files, up to the usual number: without a file nobody gets in."""
+    limits = LineLimits()
+    if sys.platform == "win32":
+        return limits
+    import resource
+
+    soft, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = limits.lines + OTHER_FILES
+    if most != resource.RLIM_INFINITY:
+        wanted = min(wanted, most)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    return replace(limits, lines=max(1, wanted - OTHER_FILES))
+
+
 def _settings(own: ServeSettings, address: str) -> Settings:
     return Settings(
         hosts=tuple(dict.fromkeys([*LOOPBACK, address, *(name.lower() for name in own.hosts)])),
+        line=_line_limits(),
         readers=own.workers,
         waiting=own.backlog,
         rate=own.rate,
