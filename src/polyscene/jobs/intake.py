@@ -11,6 +11,7 @@ from polyscene.events.check import check_records, fault_of
 from polyscene.events.event import EdgePut, Event, ItemPut, Merge, Posted, UserPut
 from polyscene.events.log import Erased, EventLog, Once, Receipt
 from polyscene.jobs.attribution import Attribution
+from polyscene.observe.counters import DUPLICATES, LAST_RECORD, RECORDS
 
 MOST_WAITING = 2_000
 """Single events that may wait for the disk."""
@@ -69,6 +70,7 @@ class Intake:
         except PolysceneError as error:
             kept.set_exception(error)
         else:
+            _count("events", receipt)
             kept.set_result(receipt)
         finally:
             self._leave()
@@ -79,7 +81,7 @@ class Intake:
 
     def events(self, events: Sequence[Event], once: Once | None = None) -> Receipt:
         """Keeps events."""
-        return self._keep(events, once)
+        return self._keep("events", events, once)
 
     def items(self, items: Sequence[ItemPut], once: Once | None = None) -> Receipt:
         """Keeps item puts; the items may be shown at once.
@@ -89,20 +91,21 @@ class Intake:
         """
         check_records(items, self._clock.now())
         self._world.check(items)
-        return self._keep(items, once)
+        return self._keep("items", items, once)
 
     def users(self, users: Sequence[UserPut], once: Once | None = None) -> Receipt:
         """Keeps user puts."""
-        return self._keep(users, once)
+        return self._keep("users", users, once)
 
     def edges(self, edges: Sequence[EdgePut], once: Once | None = None) -> Receipt:
         """Keeps edge puts; training sees them."""
-        return self._keep(edges, once)
+        return self._keep("edges", edges, once)
 
-    def _keep(self, records: Sequence[Posted], once: Once | None) -> Receipt:
+    def _keep(self, what: str, records: Sequence[Posted], once: Once | None) -> Receipt:
         check_records(records, self._clock.now())
         receipt = self._log.append(records, once=once)
         self._world.refresh(receipt.position)
+        _count(what, receipt)
         return receipt
 
     def faults(self, records: Sequence[Posted]) -> dict[int, str]:
@@ -140,7 +143,7 @@ class Intake:
                 raise InputError(
                     f"merge: {user!r} has {len(theirs)} ids; at most {MOST_GUESTS} are one person"
                 )
-            return self._keep([Merge(source=guest, target=user, time=time)], once)
+            return self._keep("merges", [Merge(source=guest, target=user, time=time)], once)
 
     def erase(self, user: str) -> Erased:
         """Forgets a user and the guests merged into it.
@@ -154,3 +157,10 @@ class Intake:
         if not known and not erased.events + erased.puts + erased.exposures:
             raise NotFoundError(f"users: nothing is known of a user {user!r}; it may be erased already")
         return erased
+
+
+def _count(what: str, receipt: Receipt) -> None:
+    if not receipt.repeated:
+        RECORDS.labels(what).inc(receipt.accepted)
+        DUPLICATES.labels(what).inc(receipt.duplicates)
+        LAST_RECORD.set_to_current_time()
