@@ -184,11 +184,11 @@ class SqliteReader:
         """All interactions with a position up to and including `until`, or those of one user."""
         last = _NO_LIMIT if until is None else until
         with self._reading("columns") as connection:
-            if user is None:
-                rows = connection.execute(_COLUMNS, (last,))
-            else:
-                rows = connection.execute(_USER_COLUMNS, (last, user))
-            return _columns(rows)
+            if user is not None:
+                rows = connection.execute(_USER_COLUMNS, (last, user)).fetchall()
+                return _columns(iter(rows), len(rows))
+            most = min(last, last_position(connection))
+            return _columns(connection.execute(_COLUMNS, (most,)), most)
 
     def newest_time(self) -> int | None:
         """The latest time of any event."""
@@ -308,13 +308,15 @@ def _snapshot(connection: sqlite3.Connection) -> Iterator[None]:
         connection.execute("COMMIT")
 
 
-def _columns(rows: Iterator[tuple[Any, ...]]) -> Columns:
-    """Rows as columns; read a slice at a time, so that no second copy of all of them is ever in memory."""
-    pieces: dict[str, list[Array]] = {name: [] for name in _COLUMN_TYPES.names or ()}
-    while True:
-        table = np.fromiter(islice(rows, SLICE), _COLUMN_TYPES)
-        for name, piece in pieces.items():
-            piece.append(np.ascontiguousarray(table[name]))
-        if len(table) < SLICE:
-            # popped one by one: the pieces of a column go as soon as it is whole
-            return Columns(**{name: np.concatenate(pieces.pop(name)) for name in _COLUMN_TYPES.names or ()})
+def _columns(rows: Iterator[tuple[Any, ...]], most: int) -> Columns:
+    """Rows, at most `most`, as columns; a slice at a time, so that they are never in memory twice."""
+    # memory that nothing was written to is not taken, so `most` may be far too many
+    whole: dict[str, Array] = {
+        name: np.empty(most, _COLUMN_TYPES[name]) for name in _COLUMN_TYPES.names or ()
+    }
+    count = 0
+    while len(table := np.fromiter(islice(rows, SLICE), _COLUMN_TYPES)):
+        for name, column in whole.items():
+            column[count : count + len(table)] = table[name]
+        count += len(table)
+    return Columns(**{name: column[:count] for name, column in whole.items()})
