@@ -13,7 +13,7 @@ bytes kept.
 
 import argparse
 import json
-import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -130,17 +130,20 @@ def run(tool: str, source: Path, out: Path) -> dict[str, float]:
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     command = [sys.executable, "-m", "bench.prepare", "--run", tool, str(source), str(out)]
-    began = time.perf_counter()
-    child = subprocess.Popen(command)
-    _, status, used = os.wait4(child.pid, 0)
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{tool} failed with {child.returncode}")
+    began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return {
-        "cpu": used.ru_utime + used.ru_stime,
+        "cpu": used.ru_utime + used.ru_stime - before.ru_utime - before.ru_stime,
         "wall": time.perf_counter() - began,
-        "mb": used.ru_maxrss / 1024,
+        "mb": float(done.stdout.split()[-1]),
     }
+
+
+def high_water_mb() -> float:
+    """The highest resident size of this process; what getrusage tells counts the parent's from before."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def result(tool: str, out: Path) -> pl.DataFrame:
@@ -186,6 +189,7 @@ def main() -> None:
     if asked.run:
         tool, source, out = asked.run
         TOOLS[tool](source, Path(out))
+        print(high_water_mb())
         return
     figures = []
     for form in ("csv", "parquet"):
