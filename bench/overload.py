@@ -4,10 +4,10 @@
     python -m bench.overload --workspace W --seconds 20 --times 5
 
 Open loop with random gaps (Poisson): requests leave on schedule, latency counts from when each was due.
-First the capacity is found (answers a second under far too much load), then 70 % of it gives the normal
-latency, then the overload, then 70 % again, watched second by second for when it is as before. /healthz and
-events are asked and posted five times a second all the while, on lines of their own. At the end the same 70
-% beside a thousand idle lines and fifty clients that send a byte a second.
+First the capacity is found (four clients who ask without a pause), then 70 % of it gives the normal latency,
+then the overload, then 70 % again, watched second by second for when it is as before. /healthz and events are
+asked and posted five times a second all the while, on lines of their own. At the end the same 70 % beside a
+thousand idle lines and fifty clients that send a byte a second.
 """
 
 import argparse
@@ -93,6 +93,21 @@ class Crowd:
         await asyncio.gather(*beside, return_exceptions=True)
         return found
 
+    async def capacity(self, seconds: float, clients: int = 4) -> float:
+        """Answers a second to so many clients who ask again as soon as they are answered."""
+        count, until = 0, time.perf_counter() + seconds
+
+        async def client() -> None:
+            nonlocal count
+            line = Line(self.host, self.port)
+            while time.perf_counter() < until:
+                ask = {"scenario": SCENARIO, "user": self.draw.choice(self.users), "k": K}
+                status, _ = await line.call("POST", "/v1/recommend", ask)
+                count += status == 200
+
+        await asyncio.gather(*(client() for _ in range(clients)))
+        return count / seconds
+
     async def _one(self, found: Phase, due: float, since: float) -> None:
         line = self.free.pop() if self.free else Line(self.host, self.port)
         ask = {"scenario": SCENARIO, "user": self.draw.choice(self.users), "k": K}
@@ -159,8 +174,7 @@ async def measure(options: argparse.Namespace, url: str, pid: int) -> dict[str, 
     _, found = await Line(probe.host, probe.port).call("GET", "/v1/users?n=1000")
     crowd = Crowd(url, found["users"], options.seed)
     await crowd.phase(20, 3)
-    flood = await crowd.phase(options.flood, 8)
-    capacity = options.capacity or flood.answered
+    capacity = options.capacity or await crowd.capacity(10)
     normal = await crowd.phase(0.7 * capacity, options.normal)
     before = cpu_seconds(pid)
     over = await crowd.phase(options.times * capacity, options.seconds)
@@ -224,7 +238,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, default=60, help="how long the overload lasts")
     made.add_argument("--normal", type=float, default=30, help="how long the normal load before it")
     made.add_argument("--times", type=float, default=5)
-    made.add_argument("--flood", type=float, default=600, help="requests a second that find the capacity")
     made.add_argument("--capacity", type=float, help="skips finding it")
     made.add_argument("--seed", type=int, default=0)
     return made

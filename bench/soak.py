@@ -83,7 +83,7 @@ class Soak:
         _, found = await Line(self.host, self.port).call("GET", "/v1/users?n=1000")
         crowd = Crowd(self.url, found["users"], 1)
         if not rate:
-            rate = 0.7 * (await crowd.phase(200, 8)).answered
+            rate = 0.7 * await crowd.capacity(10)
         beside = [asyncio.create_task(each()) for each in (self.events, self.swaps, self.attacks)]
         rows = []
         for minute in range(max(1, round(minutes))):
