@@ -45,8 +45,13 @@ def test_what_was_asked_is_listed_newest_first_and_by_user(client):
         time.sleep(0.02)
         patience -= 1
         found = client.get("/v1/requests", params={"user": "u7"}).json()["requests"]
+    first = client.get("/v1/requests", params={"user": "u7", "n": 2}).json()
+    rest = client.get("/v1/requests", params={"user": "u7", "n": 2, "cursor": first["cursor"]}).json()
+    assert first["requests"] + rest["requests"] == found
+    assert rest["cursor"] is None
+    assert client.get("/v1/requests", params={"cursor": "x"}).status_code == 422
     assert {each["request_id"] for each in found} == {"listed-0", "listed-1", "listed-2"}
-    assert client.get("/v1/requests", params={"user": "nobody"}).json() == {"requests": []}
+    assert client.get("/v1/requests", params={"user": "nobody"}).json()["requests"] == []
 
 
 def test_a_scenario_and_an_items_days(client):

@@ -129,8 +129,8 @@ class Insight:
             raise NotFoundError(f"scenarios: no scenario {name!r}{nearest(name, self._names)}")
         return found
 
-    def requests(self, user: str | None, n: int) -> list[RequestLine]:
-        """The newest `n` logged requests (of one user), newest first."""
+    def requests(self, user: str | None, n: int, after: tuple[int, str] | None = None) -> list[RequestLine]:
+        """The newest `n` logged requests (of one user), newest first, behind a time and request id."""
         return [
             RequestLine(
                 request_id=each.request_id,
@@ -143,7 +143,7 @@ class Insight:
                 skipped=each.skipped,
                 notes=_notes(each.trace),
             )
-            for each in self._log.exposures(user, n)
+            for each in self._log.exposures(user, n, after)
         ]
 
     def item_days(self, item: str) -> list[DayCount]:

@@ -27,7 +27,7 @@ function shelf(name, bundles, { signal, again }) {
   const metrics = [...new Set(bundles.flatMap((each) => Object.keys(each.metrics)))];
   const current = bundles.find((each) => each.current);
   const columns = [
-    { head: say("bundle"), cell: (row) => [code(row.bundle), row.current && chip(say("serves"), "good")] },
+    { head: say("bundle"), wide: true, cell: (row) => [code(row.bundle), row.current && chip(say("serves"), "good")] },
     { head: say("fitted"), cell: (row) => moment(row.created) },
     ...MAIN.filter((metric) => metrics.includes(metric)).map((metric) => ({ head: metric, right: true, cell: (row) => figure(row.metrics[metric], 4) })),
     { cell: (row) => !row.current && deed(say("promote"), "admin", async () => promote(name, row, current, again)) },

@@ -17,7 +17,7 @@ export const page = ({ id, signal }) => (id === undefined ? list(signal) : one(i
 async function list(signal) {
   return { title: say("requests"), content: [
     head(say("requests"), say("requests-lead")),
-    panel(say("newest"), async () => requestTable(await api.requests(null, ROWS, signal), { whose: true })),
+    panel(say("newest"), () => requestTable({ n: ROWS }, signal)),
   ] };
 }
 

@@ -92,12 +92,24 @@ async function history(id, signal) {
   return box;
 }
 
-async function asked(id, signal) {
-  return requestTable(await api.requests(id, HISTORY, signal), { whose: false });
+const asked = (id, signal) => requestTable({ user: id, n: HISTORY }, signal);
+
+/** Logged requests with their first titles, of one user or of everybody; earlier ones on demand. */
+export async function requestTable(params, signal) {
+  const box = el("div", {});
+  const found = [];
+  const draw = async (cursor) => {
+    const part = await api.requests({ ...params, cursor }, signal);
+    found.push(...part.requests);
+    const next = more(null, () => draw(part.cursor));
+    next.hidden = !part.cursor;
+    fill(box, await rows(found, !params.user), next);
+  };
+  await draw();
+  return box;
 }
 
-/** Logged requests with their first titles. */
-export async function requestTable(found, { whose }) {
+async function rows(found, whose) {
   const items = await api.details(found.flatMap((each) => each.items));
   const titles = (each) => each.items.slice(0, 3).map((item) => items.get(item)).map((item) => item.title ?? item.id).join(", ");
   return table(say("requests"), [
@@ -105,7 +117,7 @@ export async function requestTable(found, { whose }) {
     { head: say("scenario"), cell: (row) => sceneName(row.scenario) },
     whose && { head: say("user"), cell: (row) => (row.user == null ? el("span", { class: "soft" }, say("visitor")) : link(row.user, "users", row.user)) },
     { head: say("shown-items"), wide: true, cell: (row) => [row.count ? titles(row) : say("empty-slate"), row.count > 3 && el("span", { class: "soft" }, ` +${number(row.count - 3)}`),
-      row.notes.length > 0 && el("p", { class: "soft" }, row.notes.join(" "))] },
+      row.notes.length > 0 && el("p", { class: "soft" }, row.notes.join(" · "))] },
   ].filter(Boolean), found, { none: say("no-requests") });
 }
 

@@ -59,7 +59,7 @@ export const activity = async (id, signal) => (await call(of("items", id, "/acti
 export const eventsFrom = (params, signal) => call(at("/v1/events", given(params)), { signal });
 export const post = (event) => send("/v1/events", { events: [event] });
 
-export const requests = async (user, n, signal) => (await call(at("/v1/requests", given({ user, n })), { signal })).requests;
+export const requests = (params, signal) => call(at("/v1/requests", given(params)), { signal });
 export const trace = (request, signal) => call(of("requests", request), { signal });
 export const replay = (request) => send(of("requests", request, "/replay"), {});
 

@@ -14,6 +14,7 @@ from polyscene.observe.timing import resident_bytes
 from polyscene.scenario.ask import Ask, HistoryEvent
 from polyscene.scenario.trace import rows
 from polyscene.serve.bodies import json_reply, path_id, read_body, read_params
+from polyscene.serve.cursors import cursor_of, place_of
 from polyscene.serve.house import House, house
 from polyscene.serve.operations import Operation
 from polyscene.serve.routes.recommend import ANSWER
@@ -23,6 +24,7 @@ from polyscene.serve.wire.insight import (
     OverviewParams,
     QualityReport,
     Queue,
+    RequestPlace,
     Requests,
     RequestsParams,
     Traffic,
@@ -42,8 +44,12 @@ async def list_requests(request: Request) -> Response:
     """Logged requests in short."""
     params = read_params(request, RequestsParams)
     here = house(request)
-    found = await here.watch.run(here.engine.insight.requests, params.user, params.n)
-    return json_reply(Requests(requests=found))
+    place = None if params.cursor is None else place_of(params.cursor, RequestPlace)
+    after = None if place is None else (place.time, place.request_id)
+    found = await here.watch.run(here.engine.insight.requests, params.user, params.n + 1, after)
+    shown = found[: params.n]
+    more = cursor_of(RequestPlace(shown[-1].time, shown[-1].request_id)) if len(found) > params.n else None
+    return json_reply(Requests(requests=shown, cursor=more))
 
 
 async def get_scenario(request: Request) -> Response:
@@ -240,7 +246,8 @@ OPERATIONS = (
                     "skipped": [],
                     "notes": [],
                 }
-            ]
+            ],
+            "cursor": None,
         },
         problems=(422, 503),
     ),

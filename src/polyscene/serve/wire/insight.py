@@ -9,7 +9,7 @@ from polyscene.jobs.quality import Quality
 from polyscene.observe.rates import Figures
 from polyscene.scenario.ask import Answer
 from polyscene.serve.wire.answers import Context, PastBody
-from polyscene.serve.wire.base import Id, Strict
+from polyscene.serve.wire.base import Cursor, Id, Strict
 
 
 class OverviewParams(Strict, frozen=True, kw_only=True):
@@ -57,16 +57,25 @@ class Overview(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RequestsParams(Strict, frozen=True, kw_only=True):
-    """Whose requests, and how many; everybody's without a `user`."""
+    """Whose requests, how many, from where; everybody's without a `user`."""
 
     user: Id | None = None
+    cursor: Cursor | None = None
     n: Annotated[int, msgspec.Meta(ge=1, le=200)] = 20
 
 
+class RequestPlace(msgspec.Struct, frozen=True, array_like=True):
+    """Where a list of requests goes on."""
+
+    time: Annotated[int, msgspec.Meta(ge=0, lt=1 << 62)]
+    request_id: Id
+
+
 class Requests(msgspec.Struct, frozen=True, kw_only=True):
-    """Logged requests, newest first."""
+    """Logged requests, newest first. `cursor` leads to earlier ones; None at the end."""
 
     requests: list[RequestLine]
+    cursor: str | None = None
 
 
 class Activity(msgspec.Struct, frozen=True, kw_only=True):
