@@ -4,10 +4,10 @@
     python -m bench.overload --workspace W --seconds 20 --times 5
 
 Open loop with random gaps (Poisson): requests leave on schedule, latency counts from when each was due.
-First the capacity is found (four clients who ask without a pause), then 70 % of it gives the normal latency,
-then the overload, then 70 % again, watched second by second for when it is as before. /healthz and events are
-asked and posted five times a second all the while, on lines of their own. At the end the same 70 % beside a
-thousand idle lines and fifty clients that send a byte a second.
+First the capacity is found (four clients who ask without a pause), then 70 % of it gives the normal
+latency, then the overload, then 70 % again, watched second by second for when it is as before. /healthz and
+events are asked and posted five times a second all the while, on lines of their own. At the end the same
+70 % beside a thousand idle lines and fifty clients that send a byte a second.
 """
 
 import argparse
