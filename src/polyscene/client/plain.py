@@ -34,10 +34,15 @@ class Client(Sender):
     (the service failed or can't be reached).
     """
 
-    def list_requests(self, *, user: str | None = None, n: int = 20) -> Requests:
+    def list_requests(self, *, user: str | None = None, cursor: str | None = None, n: int = 20) -> Requests:
         """Logged requests, newest first."""
         return self.send(
-            Call("GET", "/v1/requests", Requests, query=query_of(RequestsParams(user=user, n=n)))
+            Call(
+                "GET",
+                "/v1/requests",
+                Requests,
+                query=query_of(RequestsParams(user=user, cursor=cursor, n=n)),
+            )
         )
 
     def item_activity(self, id: str) -> Activity:

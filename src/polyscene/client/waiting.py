@@ -34,10 +34,17 @@ class AsyncClient(AsyncSender):
     (the service failed or can't be reached).
     """
 
-    async def list_requests(self, *, user: str | None = None, n: int = 20) -> Requests:
+    async def list_requests(
+        self, *, user: str | None = None, cursor: str | None = None, n: int = 20
+    ) -> Requests:
         """Logged requests, newest first."""
         return await self.send(
-            Call("GET", "/v1/requests", Requests, query=query_of(RequestsParams(user=user, n=n)))
+            Call(
+                "GET",
+                "/v1/requests",
+                Requests,
+                query=query_of(RequestsParams(user=user, cursor=cursor, n=n)),
+            )
         )
 
     async def item_activity(self, id: str) -> Activity:

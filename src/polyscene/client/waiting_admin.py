@@ -12,7 +12,7 @@ from polyscene.jobs.record import Job
 from polyscene.serve.wire.answers import PastBody
 from polyscene.serve.wire.bundles import Bundles, PromoteBody, Promotions, RollBackBody, Scenarios
 from polyscene.serve.wire.health import Health
-from polyscene.serve.wire.insight import Overview, OverviewParams, Tried, TryBody
+from polyscene.serve.wire.insight import Overview, OverviewParams, QualityReport, Tried, TryBody
 from polyscene.serve.wire.jobs import JobBody, Jobs, JobsParams
 from polyscene.serve.wire.users import Erased
 
@@ -30,6 +30,10 @@ class AsyncAdminClient(AsyncClient):
         return await self.send(
             Call("GET", "/v1/overview", Overview, query=query_of(OverviewParams(step=step)))
         )
+
+    async def get_quality(self) -> QualityReport:
+        """The newest report on the quality of the data; the job `quality` makes one."""
+        return await self.send(Call("GET", "/v1/quality", QualityReport))
 
     async def try_scenario(
         self,
@@ -120,9 +124,12 @@ class AsyncAdminClient(AsyncClient):
         )
 
     async def start_job(
-        self, kind: Literal["train", "export", "evaluate"], *, arguments: dict[str, Any] | None = None
+        self,
+        kind: Literal["train", "export", "evaluate", "quality", "backup"],
+        *,
+        arguments: dict[str, Any] | None = None,
     ) -> Job:
-        """Start a job: train, export recommendations for everybody, or evaluate."""
+        """Start a job: train, evaluate, export for everybody, look at the data, back up."""
         return await self.send(
             Call(
                 "POST",

@@ -11,9 +11,9 @@ import msgspec
 from polyscene.artifacts.bundle import Manifest
 from polyscene.artifacts.shelf import Shelf
 from polyscene.core.errors import NotFoundError, StoreError, nearest
+from polyscene.dataset.quality.finding import Quality
 from polyscene.dataset.world import World
 from polyscene.events.log import LogReader
-from polyscene.jobs.quality import Quality
 from polyscene.jobs.recipe import Recipe, recipe
 from polyscene.jobs.workspace import NEWEST_QUALITY, Workspace
 from polyscene.scenario.answer import Served

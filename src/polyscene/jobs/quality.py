@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from polyscene.core.contracts import Progress, bars, silent
 from polyscene.core.errors import DataError
 from polyscene.dataset.clean import CleaningRules
 from polyscene.dataset.quality import books, cells, clock, crowd, ids, texts, volume
-from polyscene.dataset.quality.finding import ColumnFacts, Finding, Findings, Plot
+from polyscene.dataset.quality.finding import Finding, Findings, Quality
 from polyscene.dataset.reading import Reading
 from polyscene.dataset.tables import CleaningReport, TableReport, Tables
 from polyscene.events.event import ItemPut, UserPut
@@ -29,28 +28,6 @@ REPORTING = CleaningRules(near_ms=0)
 _ORDER = ("bad", "warn", "note")
 QUARANTINED = 200_000
 """Lines of quarantine files that are counted."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """What is in the data and what is odd about it.
-
-    `made`: UTC ms. `facts`: name and value, for people. `findings`: worst first. `languages`: share of
-    texts by language in a sample. `notes`: what was guessed or detected while reading.
-    """
-
-    source: str
-    made: int
-    facts: tuple[tuple[str, str], ...]
-    findings: tuple[Finding, ...]
-    plots: tuple[Plot, ...]
-    columns: tuple[ColumnFacts, ...]
-    languages: dict[str, float]
-    notes: tuple[str, ...]
-
-    def count(self, severity: str) -> int:
-        """How many findings are of a severity."""
-        return sum(each.severity == severity for each in self.findings)
 
 
 def quality(

@@ -5,10 +5,9 @@ from importlib.resources import files
 import numpy as np
 
 from polyscene.core.clock import show_time
-from polyscene.dataset.quality.finding import Plot
+from polyscene.dataset.quality.finding import Plot, Quality
 from polyscene.evaluate import svg
 from polyscene.evaluate.page import render
-from polyscene.jobs.quality import Quality
 
 SEVERITIES = {
     "bad": ("mend first", "spoils what models learn"),

@@ -61,6 +61,28 @@ class ColumnFacts:
     example: str
 
 
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """What is in the data and what is odd about it.
+
+    `made`: UTC ms. `facts`: name and value, for people. `findings`: worst first. `languages`: share of
+    texts by language in a sample. `notes`: what was guessed or detected while reading.
+    """
+
+    source: str
+    made: int
+    facts: tuple[tuple[str, str], ...]
+    findings: tuple[Finding, ...]
+    plots: tuple[Plot, ...]
+    columns: tuple[ColumnFacts, ...]
+    languages: dict[str, float]
+    notes: tuple[str, ...]
+
+    def count(self, severity: str) -> int:
+        """How many findings are of a severity."""
+        return sum(each.severity == severity for each in self.findings)
+
+
 Findings = Iterator[Finding]
 
 
