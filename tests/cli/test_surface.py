@@ -18,11 +18,11 @@ data check: json map mapping quarantine rule source
 data fetch: names
 data infer: json source write
 data list: json
-data report: html json map mapping quiet rule source workspace
 data prepare: folder for json map mapping memory-mb quiet rule source
+data report: html json map mapping quiet rule source workspace
 demo: budget data port quiet serve workspace
 doctor: json workspace
-evaluate: baselines data fit-on html json map model on protocol quiet scenario seed set
+evaluate: baselines data fit-on html json map mapping model on protocol quiet rule scenario seed set
 export: filter format json k log output quiet scenario users workspace
 ingest: infer json map mapping quiet rule source workspace
 jobs: json workspace

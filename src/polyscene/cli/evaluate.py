@@ -6,7 +6,16 @@ from typing import Annotated, Literal
 import typer
 
 from polyscene.cli import show
-from polyscene.cli.options import JsonOption, MapOption, QuietOption, SetOption, pairs
+from polyscene.cli.options import (
+    JsonOption,
+    MapOption,
+    MappingOption,
+    QuietOption,
+    RuleOption,
+    SetOption,
+    pairs,
+    reading_of,
+)
 
 
 def evaluate(
@@ -20,6 +29,8 @@ def evaluate(
     ] = "loo",
     settings: SetOption = None,
     mapping: MapOption = None,
+    mapping_file: MappingOption = None,
+    rules: RuleOption = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     on: Annotated[Literal["test", "valid"], typer.Option("--on", help="Which part is ranked.")] = "test",
     fit_on: Annotated[
@@ -40,13 +51,15 @@ def evaluate(
     from polyscene.jobs.evaluate import evaluate as job
     from polyscene.observe.bars import progress
 
+    reading = reading_of(mapping_file, mapping, rules)
     request = EvaluateRequest(
         data=data,
         protocol=protocol,
         model=model,
         scenario=scenario,
         settings=pairs(settings, "--set"),
-        mapping=pairs(mapping, "--map"),
+        mapping=reading.mapping,
+        rules=reading.rules,
         seed=seed,
         on=on,
         fit_on=fit_on,

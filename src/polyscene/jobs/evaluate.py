@@ -12,8 +12,8 @@ from polyscene.core.contracts import Data, Progress, silent
 from polyscene.core.errors import ConfigError, DataError
 from polyscene.dataset.clean import EVALUATION
 from polyscene.dataset.encode import Encoded, encode
-from polyscene.dataset.load import load_tables
 from polyscene.dataset.prepare.prepared import is_prepared, open_as
+from polyscene.dataset.reading import Reading
 from polyscene.dataset.split import Protocol, Split, split
 from polyscene.evaluate.beyond import item_facts
 from polyscene.evaluate.charts import charts
@@ -21,6 +21,7 @@ from polyscene.evaluate.intervals import Comparison, compare
 from polyscene.evaluate.page import html
 from polyscene.evaluate.warn import below_baselines, suspicious
 from polyscene.jobs.exam import Exam, Learner, Scene, Trial
+from polyscene.jobs.infer import load_or_propose
 from polyscene.models.table import KINDS
 from polyscene.observe.timing import peak_mb
 from polyscene.scenario.file import Scenario, load_scenario
@@ -38,7 +39,8 @@ class EvaluateRequest:
     """What to evaluate and how.
 
     `model` is a kind and `scenario` a file; exactly one is given. `settings` are ``key=value`` texts for
-    the model's config, `mapping` field -> column of the data. `fit_on`: ``all`` learns from the training
+    the model's config, `mapping` field -> column of the data, `rules` cleaning rules over those of
+    `EVALUATION`. `fit_on`: ``all`` learns from the training
     and validation parts (None means that on ``test``), ``train`` from the training part alone, with early
     stopping on the validation part. `ks`: cut-offs, the first is the main one.
     """
@@ -49,6 +51,7 @@ class EvaluateRequest:
     scenario: Path | None = None
     settings: Mapping[str, str] = field(default_factory=dict)
     mapping: Mapping[str, str] = field(default_factory=dict)
+    rules: Mapping[str, object] = field(default_factory=dict)
     seed: int = 0
     on: Literal["test", "valid"] = "test"
     fit_on: Literal["all", "train"] | None = None
@@ -138,7 +141,7 @@ def _data(request: EvaluateRequest) -> tuple[str, Encoded]:
     """The name of the data and the data, from a prepared folder without reading it all."""
     if is_prepared(request.data):
         return open_as(Path(request.data), EVALUATION, only_touched=True)
-    tables = load_tables(request.data, mapping=request.mapping, rules=EVALUATION)
+    tables = load_or_propose(request.data, Reading(request.mapping, request.rules), base=EVALUATION)
     return tables.name, encode(tables, only_touched=True)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from polyscene.dataset.infer.profile import Profile
-from polyscene.dataset.infer.vocabulary import AMOUNTS, VERBS, named, tokens
+from polyscene.dataset.infer.vocabulary import AMOUNTS, VERBS, bare, named, tokens
 from polyscene.dataset.schema import TableName, fold
 
 _BY_PLACE = {
@@ -131,7 +131,7 @@ def _join(column: Profile, key: Profile) -> float:
     inside = column.within(key)
     if inside < 0.05:
         return 0.0
-    if fold(column.name) == fold(key.name):
+    if fold(column.name) == fold(key.name) and not bare(key.name):
         return 0.5 + 0.5 * inside
     if column.kind == "text":
         return inside
@@ -204,17 +204,9 @@ def _value(column: Profile) -> tuple[float, str]:
         column.kind != "truth" and 2 < column.distinct <= 21 and column.low >= -10 and column.high <= 100
     )
     known = any(named(column.name, role) for role in ("user", "item", "group", "order", "person", "action"))
-    if scale and not name and not known and _bare(column.name):
+    if scale and not name and not known and bare(column.name):
         return 0.5, "its values look like a rating, its name says nothing"
     return (0.75 * name + 0.25 * scale if name else 0.0), "its name says how much or how good"
-
-
-def _bare(name: str) -> bool:
-    """Whether a name says nothing at all: ``c3``, ``column_4``, ``x``."""
-    return all(
-        len(part) <= 2 or part.isdigit() or part in ("col", "column", "field", "var")
-        for part in tokens(name)
-    )
 
 
 def _scenario(column: Profile) -> tuple[float, str]:

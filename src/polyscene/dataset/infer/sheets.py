@@ -161,7 +161,8 @@ def entity_score(sheet: Sheet, table: str) -> float:
         score = 0.4 * file_named(sheet.name, table) + 0.3 * (told >= 0.5) + 0.4 * prose
     else:
         people = sum(named(c.name, "person") >= 0.7 for c in columns)
-        score = 0.5 * file_named(sheet.name, table) + 0.3 * min(2, people)
+        prose = any(c.prose for c in columns)
+        score = 0.5 * file_named(sheet.name, table) + 0.3 * min(2, people) + 0.2 * (not prose)
     role = "item" if table == "items" else "user"
     score += 0.3 * max((named(c.name, role) for c in columns if c.unique), default=0.0)
     score += 1.0 * (ATOMIC.get(ending(sheet.paths[0])) == table)

@@ -3,7 +3,7 @@
 from polyscene.dataset.infer.profile import Profile
 from polyscene.dataset.infer.roles import Guess
 from polyscene.dataset.infer.sheets import LEAST, Draft, Sheet, edge_score, ends_of, entity_score, keys_of
-from polyscene.dataset.infer.vocabulary import named
+from polyscene.dataset.infer.vocabulary import bare, named
 from polyscene.dataset.schema import TableName
 
 
@@ -21,8 +21,9 @@ def _find(draft: Draft, table: TableName, role: str) -> None:
     for sheet in draft.free():
         looks = entity_score(sheet, table)
         for key in keys_of(sheet):
-            joined, same = column.within(key), column.name == key.name
-            named_so = same and len(sheet.columns) > 1 and named(column.name, role) > 0
+            joined = column.within(key)
+            same = column.name == key.name and not bare(key.name)
+            named_so = same and len(sheet.columns) > 1 and (key.unique or named(column.name, role) > 0)
             if joined > 0.1 and (looks >= 0.3 or named_so):
                 ranked.append(
                     (looks + joined + 0.5 * same + 0.3 * named(key.name, role), sheet, key, joined)

@@ -6,6 +6,7 @@ from importlib.resources import files
 
 from polyscene.dataset.schema import SCHEMA, fold
 
+_BARE = frozenset(("col", "column", "field", "var"))
 _SPLIT = re.compile(r"[^\w]+|_|(?<=[a-z])(?=[A-Z])|(?<=\D)(?=\d)|(?<=\d)(?=\D)")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _WORDS = tomllib.loads(files("polyscene.dataset.infer").joinpath("words.toml").read_text(encoding="utf-8"))
@@ -34,6 +35,11 @@ for _role in ("user", "item", "value", "time", "action", "scenario", "source", "
 def tokens(name: str) -> list[str]:
     """The words in a name: ``kundenNr_2`` has ``kunden``, ``nr`` and ``2``."""
     return [fold(part) for part in _SPLIT.split(name) if part and fold(part)]
+
+
+def bare(name: str) -> bool:
+    """Whether a name says nothing at all: ``c3``, ``column_4``, ``x``."""
+    return all(len(part) <= 2 or part.isdigit() or part in _BARE for part in tokens(name))
 
 
 def named(name: str, role: str) -> float:
