@@ -6,7 +6,7 @@ from msgspec.json import encode
 
 from polyscene.client.calls import Call, filled, new_id, query_of
 from polyscene.client.plain import Client
-from polyscene.jobs.bundles import BundleDetail, Change
+from polyscene.jobs.glance import BundleDetail, Change
 from polyscene.jobs.recipe import Recipe
 from polyscene.jobs.record import Job
 from polyscene.serve.wire.answers import PastBody

@@ -1,10 +1,7 @@
 """The bundles of a workspace: what is there, what serves, and how that changes."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import msgspec
 
 from polyscene.artifacts.bundle import Manifest
 from polyscene.artifacts.shelf import Promotion, Shelf
@@ -12,35 +9,10 @@ from polyscene.core.clock import SystemClock
 from polyscene.core.errors import NotFoundError, nearest
 from polyscene.dataset.world import World
 from polyscene.jobs.canary import Canary
+from polyscene.jobs.glance import BundleDetail, Change
 from polyscene.jobs.lineup import Lineup
 from polyscene.jobs.loader import Loader
 from polyscene.jobs.workspace import Workspace
-
-
-class BundleDetail(msgspec.Struct, frozen=True, kw_only=True):
-    """All that is known of one bundle. `size` in bytes; `created` UTC ms; `config` is its scenario."""
-
-    scenario: str
-    bundle: str
-    current: bool
-    size: int
-    created: int
-    parent: str | None
-    metrics: Mapping[str, float | None]
-    notes: tuple[str, ...]
-    log_position: int | None
-    data: str
-    code: str
-    config: Mapping[str, Any]
-
-
-class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """What serves now, what did before, and the checks that it failed where it was forced."""
-
-    scenario: str
-    bundle: str
-    instead_of: str | None
-    forced: str = ""
 
 
 class Bundles:

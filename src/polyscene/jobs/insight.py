@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from threading import Lock
 from typing import Any
 
@@ -14,67 +13,13 @@ from polyscene.core.errors import NotFoundError, StoreError, nearest
 from polyscene.dataset.quality.finding import Quality
 from polyscene.dataset.world import World
 from polyscene.events.log import LogReader
+from polyscene.jobs.glance import DayCount, InService, RequestLine, State
 from polyscene.jobs.recipe import Recipe, recipe
 from polyscene.jobs.workspace import NEWEST_QUALITY, Workspace
 from polyscene.scenario.answer import Served
 
 FIRST_ITEMS = 5
 """Items of a logged slate that a list of requests names."""
-
-
-@dataclass(frozen=True, slots=True)
-class InService:
-    """A bundle that answers; `behind`: records that came after its fit. Times in UTC ms."""
-
-    scenario: str
-    bundle: str
-    created: int
-    behind: int | None
-    metrics: dict[str, float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    """Where the workspace stands.
-
-    `absorbed`: log position up to which answers see everything. `newest_event`: its time (UTC ms; None:
-    no event yet). Sizes in bytes. `untrained`: scenarios without a bundle.
-    """
-
-    position: int
-    absorbed: int
-    newest_event: int | None
-    users: int
-    items: int
-    log_bytes: int
-    disk_free: int
-    disk_total: int
-    in_service: list[InService]
-    untrained: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class RequestLine:
-    """One logged request in short; `items` are the first of `count`."""
-
-    request_id: str
-    scenario: str
-    bundle: str
-    user: str | None
-    time: int
-    count: int
-    items: list[str]
-    skipped: list[str]
-    notes: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class DayCount:
-    """How often something was done with an item on a UTC day (ms of its start); a slate is an exposure."""
-
-    day: int
-    action: str
-    count: int
 
 
 class Insight:

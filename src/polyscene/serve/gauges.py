@@ -5,7 +5,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry, Gauge, generate_latest
 
-from polyscene.jobs.insight import State
+from polyscene.jobs.glance import State
 from polyscene.serve.desk import Desk
 
 

@@ -3,7 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
-from polyscene.jobs.bundles import BundleDetail, Change
+from polyscene.jobs.glance import BundleDetail, Change
 from polyscene.serve.bodies import json_reply, read_body
 from polyscene.serve.house import house
 from polyscene.serve.operations import Operation

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import msgspec
 
 from polyscene.dataset.quality.finding import Quality
-from polyscene.jobs.insight import DayCount, RequestLine, State
+from polyscene.jobs.glance import DayCount, RequestLine, State
 from polyscene.observe.rates import Figures
 from polyscene.scenario.ask import Answer
 from polyscene.serve.wire.answers import Context, PastBody
