@@ -52,6 +52,14 @@ class CodeBook:
             self._staged.append((family, code, name))
         return code
 
+    def codes(self, family: Family, names: Sequence[str]) -> list[int]:
+        """The codes of many names; new ones get theirs in the order they come."""
+        known = self._codes[family]
+        for name in dict.fromkeys(names):
+            if name not in known:
+                self.code(family, name)
+        return list(map(known.__getitem__, names))
+
     def known(self, family: Family, name: str) -> int:
         """The code of a name; -1 if it has none."""
         return self._codes[family].get(name, -1)

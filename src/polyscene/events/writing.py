@@ -84,10 +84,10 @@ def append_slice(
     rows = zip(
         range(book.position + 1, book.position + 1 + stop - start),
         map("%s:%d".__mod__, zip(repeat(bulk.source), bulk.rows[start:stop], strict=False)),
-        _codes(book, Family.USER, bulk.users[start:stop]),
-        _codes(book, Family.ITEM, bulk.items[start:stop]),
-        _codes(book, Family.ACTION, bulk.actions[start:stop]),
-        _codes(book, Family.SCENARIO, bulk.scenarios[start:stop]),
+        book.codes(Family.USER, bulk.users[start:stop]),
+        book.codes(Family.ITEM, bulk.items[start:stop]),
+        book.codes(Family.ACTION, bulk.actions[start:stop]),
+        book.codes(Family.SCENARIO, bulk.scenarios[start:stop]),
         map(int, bulk.times[start:stop]),
         map(float, bulk.values[start:stop]),
         repeat(None),
@@ -97,10 +97,6 @@ def append_slice(
     if accepted:
         book.position += stop - start
     return Receipt(accepted, stop - start - accepted, book.position)
-
-
-def _codes(book: CodeBook, family: Family, names: Sequence[str]) -> list[int]:
-    return [book.code(family, name) for name in names]
 
 
 def add_exposures(connection: sqlite3.Connection, exposures: Sequence[Exposure]) -> None:
