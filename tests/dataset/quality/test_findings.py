@@ -130,6 +130,13 @@ def zeros(events, items):
     return ten, items.with_columns(pl.col("item").str.replace("i", "SKU-"))
 
 
+def rare(events, items):
+    """Most ids of the events are nowhere, a few are in the table in capitals."""
+    strange = events.with_columns(pl.when(pl.int_range(pl.len()) % 9 == 0).then("item").otherwise(
+        pl.format("x{}", pl.int_range(pl.len()))).alias("item"))  # fmt: skip
+    return strange, items.with_columns(pl.col("item").str.to_uppercase())
+
+
 def cases(events, items):
     return events.with_columns(
         pl.when(pl.col("user") == "u1")
@@ -181,6 +188,7 @@ FAULTS = {
     machine: ("machines", "Users at the speed of machines", "bot_per_day="),
     strangers: ("ids", "Events and items table write ids differently", "--rule mend_items=case"),
     zeros: ("ids", "Events and items table write ids differently", "prefix"),
+    rare: ("ids", "Events and items table write ids differently", "--rule mend_items=case"),
     cases: ("ids", "Item ids that differ only in writing", "--rule mend_items=case"),
     broken: ("texts", "broken by a wrong encoding", "encoding"),
     tagged: ("texts", "HTML", "strip the tags"),

@@ -32,7 +32,7 @@ def _machines(events: pl.DataFrame) -> Findings:
     part = share(count, len(events))
     yield Finding(
         graded(part), "machines", "Users at the speed of machines",
-        f"{len(users):,} users did more than {PER_HOUR} things in an hour, user {fastest['user']} "
+        f"{len(users):,} did more than {PER_HOUR} things in an hour, user {fastest['user']} "
         f"{fastest['len']:,}; {of(count, len(events), 'events are theirs')}",
         "popularity and co-occurrence follow them: a few machines move slates for everyone",
         f"--rule bot_per_day={max(1_000, PER_HOUR * 4)} leaves them out; block them where events "

@@ -9,7 +9,7 @@ from polyscene.dataset.quality.finding import Finding, Findings, graded, of, sha
 from polyscene.dataset.tables import Tables
 
 GAIN = 0.1
-"""A mend is proposed when it joins at least this share of the ids that found no partner."""
+"""A mend is proposed when it joins at least this share of the ids without a partner, here or there."""
 SAMPLE = 5_000
 """Ids without a partner that are tried."""
 _SMALL: tuple[Mend, ...] = ("case", "spaces", "decimals")
@@ -49,14 +49,17 @@ def _between(name: str, ids: pl.Series, known: pl.Series) -> Findings:
     strangers = ids.filter(~ids.is_in(known.implode()))
     if not len(strangers):
         return
-    part_found, mends = _best(strangers, known)
-    part = share(len(strangers), len(ids))
-    if part_found < GAIN:
+    mends = _best(strangers, known)
+    if not mends:
         return
     written = strangers.to_frame("id").with_columns(one=mended(pl.col("id"), mends))
     there = known.to_frame("known").with_columns(one=mended(pl.col("known"), mends))
-    joined = written.join(there, on="one")
-    found, example = joined["id"].n_unique(), joined.sort("id").row(0, named=True)
+    joined = written.join(there, on="one").sort("id")
+    found, part = joined["id"].n_unique(), share(len(strangers), len(ids))
+    idle = len(known) - int(known.is_in(ids.implode()).sum())
+    if found < GAIN * min(len(strangers), max(1, idle)):
+        return
+    example = joined.row(0, named=True)
     yield Finding(
         graded(part, warn=0.001, bad=0.05), "ids", f"Events and {name}s table write ids differently",
         f"{of(len(strangers), len(ids), f'{name} ids of the events')} are not in the {name}s "
@@ -67,17 +70,18 @@ def _between(name: str, ids: pl.Series, known: pl.Series) -> Findings:
     )  # fmt: skip
 
 
-def _best(strangers: pl.Series, known: pl.Series) -> tuple[float, tuple[Mend, ...]]:
-    """The share of ids that the fewest best mends join, in a sample, and those mends."""
-    best: tuple[float, tuple[Mend, ...]] = (0.0, ())
+def _best(strangers: pl.Series, known: pl.Series) -> tuple[Mend, ...]:
+    """The fewest mends that join the most ids of a sample; none where nothing joins any."""
     strangers = strangers.sample(min(SAMPLE, len(strangers)), seed=0)
+    most = 0.0
+    best: tuple[Mend, ...] = ()
     for size in (1, 2):
         for mends in combinations(MENDS, size):
             one = strangers.to_frame("id").select(mended(pl.col("id"), mends)).to_series()
             there = known.to_frame("id").select(mended(pl.col("id"), mends)).to_series()
             joined = share(int(one.is_in(there.unique().implode()).sum()), len(one))
-            if joined > best[0] * 1.02:
-                best = (joined, mends)
-        if best[0] >= 0.95:
+            if joined > most * 1.02:
+                most, best = joined, mends
+        if most >= 0.95:
             break
     return best

@@ -122,7 +122,7 @@ def _jumps(at: np.ndarray, counts: np.ndarray, median: float) -> Findings:
     top = tall[np.argmax(counts[tall])]
     yield Finding(
         "warn", "gaps", "Days with many times the usual volume",
-        f"{len(tall):,} days above {JUMP} times the usual {usual:,.0f}; most on {_day(at[top])}: "
+        f"{len(tall):,} above {JUMP} times the usual {usual:,.0f}; most on {_day(at[top])}: "
         f"{of(int(counts[top]), int(counts.sum()), 'events')}",
         "a bulk import or a machine: its date is the load's, not the act's, and popularity of "
         "then is false",
