@@ -1,11 +1,13 @@
 import asyncio
 import threading
+import time
 
 import pytest
 from structlog.testing import capture_logs
 
 from polyscene.core.errors import BusyError
 from polyscene.serve.desk import Desk
+from polyscene.serve.pulse import Pulse
 
 
 def test_runs_work_on_another_thread_and_gives_its_value_or_error():
@@ -75,7 +77,7 @@ def test_a_burst_may_fill_the_house_and_an_overload_may_not():
         gate.clear()
         held = [asyncio.create_task(desk.run(gate.wait)) for _ in range(2)]
         await asyncio.sleep(0)
-        assert desk.full, "one runs and one waits: after so many refusals that is all"
+        assert desk.full, "one runs and one waits; after so many refusals that is all"
         gate.set()
         await asyncio.gather(*held)
         for _ in range(100):
@@ -99,3 +101,32 @@ def test_an_overload_is_logged_once_a_second_and_not_for_every_call():
                 desk.refuse()
     assert len(logs) <= 1
     desk.close()
+
+
+def test_in_an_overload_nobody_is_let_in_who_has_waited_long_before():
+    lag = [0.0]
+    desk = Desk("readers", 1, 4, lambda: lag[0])
+    lag[0] = 10.0
+    assert not desk.full, "a stall alone is no overload"
+    for _ in range(20):
+        with pytest.raises(BusyError):
+            desk.refuse()
+    assert desk.full
+    lag[0] = 0.0
+    assert not desk.full
+    desk.close()
+
+
+def test_the_pulse_tells_how_late_the_loop_is():
+    async def use():
+        pulse = Pulse()
+        assert pulse.lag_s == 0
+        pulse.start()
+        time.sleep(0.2)  # holding the loop up is the point
+        assert pulse.lag_s >= 0.15
+        await asyncio.sleep(0)
+        assert pulse.lag_s >= 0.15
+        pulse.stop()
+        assert pulse.lag_s == 0
+
+    asyncio.run(use())

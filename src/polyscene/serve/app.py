@@ -21,6 +21,7 @@ from polyscene.serve.house import House
 from polyscene.serve.keyring import KeyRing
 from polyscene.serve.operations import Operation, group_of, routes_of
 from polyscene.serve.problems import RequestError, on_fault, on_http, on_polyscene, on_request_error
+from polyscene.serve.pulse import Pulse
 from polyscene.serve.readiness import Readiness
 from polyscene.serve.routes import (
     bundles,
@@ -69,12 +70,13 @@ def create_app(
     `keys` is the file of those who may call it; without that file everybody who reaches the app may.
     """
     settings, clock, draining = settings or Settings(), clock or SystemClock(), Event()
+    pulse = Pulse()
     access = Access(KeyRing(keys), settings, clock)
     here = House(
         engine=engine,
         clock=clock,
         settings=settings,
-        readers=Desk("readers", settings.readers, settings.waiting),
+        readers=Desk("readers", settings.readers, settings.waiting, lambda: pulse.lag_s),
         writers=Desk("writers", settings.writers, settings.waiting),
         watch=Desk("watch", 1, settings.waiting),
         rates=Rates(clock),
@@ -91,7 +93,9 @@ def create_app(
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
         engine.board.begin()
+        pulse.start()
         yield
+        pulse.stop()
         here.readers.close()
         here.writers.close()
         here.watch.close()

@@ -16,6 +16,8 @@ P = ParamSpec("P")
 T = TypeVar("T")
 MEMORY, OVERLOAD = 32, 0.1
 """An overload: of the latest calls (about so many), more than this share was turned away."""
+LATE_S = 0.025
+"""In an overload, a request that waited so long before anybody looked at it is answered with no."""
 _log = structlog.get_logger(__name__)
 
 
@@ -23,15 +25,17 @@ class Desk:
     """Runs blocking calls on `threads` threads and refuses a call when too many are already in.
 
     A burst may fill the house up to `limit`. In an overload a queue would make everybody wait and serve
-    nobody more, so then only one call per thread may wait: the server says no at once, which costs it
-    nothing, and answers the others nearly as fast as ever. A call whose client went away still counts until
-    it ends, because it still holds its thread.
+    nobody more, so then only one call may wait, and none while `lag_s` says that the event loop itself is
+    behind: the server says no at once, which costs it next to nothing, and answers the others nearly as
+    fast as ever. A call whose client went away still counts until it ends, because it still holds its
+    thread.
     """
 
-    def __init__(self, name: str, threads: int, limit: int) -> None:
+    def __init__(self, name: str, threads: int, limit: int, lag_s: Callable[[], float] = float) -> None:
         self.name = name
         self.limit = limit
         self._threads = threads
+        self._lag_s = lag_s
         self._inside = 0
         self._refused = 0
         self._told = monotonic()
@@ -47,8 +51,9 @@ class Desk:
     @property
     def full(self) -> bool:
         """Whether a call that came now would be refused."""
-        overload = self._turned_away > OVERLOAD
-        return self._inside >= (min(self.limit, 2 * self._threads) if overload else self.limit)
+        if self._inside >= self.limit or self._turned_away <= OVERLOAD:
+            return self._inside >= self.limit
+        return self._inside > self._threads or self._lag_s() > LATE_S
 
     def refuse(self) -> None:
         """Turns a call away before it costs anything.

@@ -28,9 +28,6 @@ from polyscene.serve.house import House
 from polyscene.serve.lines import Line
 from polyscene.serve.settings import LOOPBACK, LineLimits, Settings
 
-SWITCH_S = 0.001
-"""How long scoring may keep the interpreter while the loop waits; a refusal takes a tenth of that."""
-
 OTHER_FILES = 256
 """Files that a service opens besides lines: its log, bundles, readers of both, programs for jobs."""
 
@@ -68,7 +65,6 @@ def serve(
         # One request is too small to share out; threads that wait for each other would only burn time.
         torch.set_num_threads(1)
         threadpool_limits(1)
-        sys.setswitchinterval(SWITCH_S)
         gc.collect()
         gc.freeze()  # what stays for good need not be looked through again and again
         Server(app, settings, lambda: (announce or _say)(url)).run(sockets=[listener])
