@@ -133,7 +133,7 @@ def zeros(events, items):
 def rare(events, items):
     """Most ids of the events are nowhere, a few are in the table in capitals."""
     strange = events.with_columns(pl.when(pl.int_range(pl.len()) % 9 == 0).then("item").otherwise(
-        pl.format("x{}", pl.int_range(pl.len()))).alias("item"))  # fmt: skip
+        pl.format("n{}a", pl.int_range(pl.len()))).alias("item"))  # fmt: skip
     return strange, items.with_columns(pl.col("item").str.to_uppercase())
 
 
