@@ -5,6 +5,7 @@ import re
 import httpx
 import pytest
 
+from polyscene.jobs import keys
 from polyscene.jobs.workspace import Workspace
 from polyscene.testing.service import live, tiny_workspace
 
@@ -184,3 +185,18 @@ def test_a_workspace_that_was_never_trained_says_what_to_do(browser, tmp_path):
         page.goto(url)
         expect(page.locator("#trouble")).to_contain_text("polyscene train")
         page.close()
+
+
+def test_with_keys_the_page_asks_to_sign_in_and_then_works(opened, tmp_path):
+    key = keys.add(tiny_workspace(tmp_path).root, "shop", role="write")
+    with live(tmp_path) as url, opened(url) as page:
+        page.goto(url)
+        expect(page.locator("#trouble")).to_contain_text("Sign in at /console")
+        page.goto(f"{url}/console")
+        page.get_by_label("Key").fill(key)
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("button", name="Sign out")).to_be_visible()
+        page.goto(url)
+        page.locator(".poster").first.click()
+        expect(page.locator("#history li")).to_have_count(1)
+        page.faults.clear()

@@ -54,5 +54,9 @@ def _slate(root: Path) -> Iterator[str]:
         )
         answer = engine.recommend(Ask(scenario="home", user=user, k=5))
         for shown in answer.items:
-            why = f"because of {engine.lookup.title(shown.because)}" if shown.because else " ".join(shown.sources)
+            why = (
+                f"because of {engine.lookup.title(shown.because)}"
+                if shown.because
+                else " ".join(shown.sources)
+            )
             yield f"     {shown.position + 1}. {engine.lookup.title(shown.id)}  ({why})"

@@ -160,6 +160,7 @@ async function start() {
   });
   listen();
   await guarded(async () => {
+    if (!(await api.session()).role) throw new api.Problem(401, say("sign-in"));
     const scenarios = (await api.scenarios()).filter((scenario) => scenario.bundle);
     scenarios.sort((a, b) => b.stages.length - a.stages.length);
     page.shelves = scenarios.map((scenario) => new Shelf(scenario, { pick, trace: openTrace, retry: () => guarded(ask) }));
