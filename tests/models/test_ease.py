@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 
 from polyscene.core.contracts import Run
-from polyscene.core.errors import ConfigError
 from polyscene.core.queries import Queries, history_of
 from polyscene.core.slates import Slates
 from polyscene.models.ease import Ease
@@ -38,9 +37,16 @@ def test_scores_are_sums_over_distinct_history_items():
     assert np.isneginf(block[2]).all(), "nothing is known of an empty history"
 
 
-def test_too_many_items_are_refused_with_a_way_out():
-    with pytest.raises(ConfigError, match=r"ease: 28 items .* max_items = 10; .* Use item_knn"):
-        Ease(max_items=10).fit(noise(), Run())
+def test_of_too_many_items_the_most_touched_have_weights_and_the_fit_says_so():
+    data, run = noise(), Run()
+    part = Ease(max_items=10).fit(data, run)
+    counts = np.bincount(data.histories["item"])
+    assert len(part.rows) == 10
+    assert counts[part.rows.codes].min() >= np.delete(counts, part.rows.codes).max()
+    assert "of 28 items touched, the 10 most touched" in run.warnings[0]
+    assert "item_knn" in run.warnings[0]
+    narrow = noise()
+    assert Ease(max_items=28).fit(narrow, Run()).weights.shape == (28, 28)
 
 
 def test_the_largest_weight_explains():

@@ -12,7 +12,6 @@ from polyscene.core.answer import answer
 from polyscene.core.arrays import Array, Codes, Floats, Scores
 from polyscene.core.config import Config
 from polyscene.core.contracts import Data, Effect, Run, State
-from polyscene.core.errors import ConfigError
 from polyscene.core.queries import Queries
 from polyscene.core.reasons import strongest
 from polyscene.core.rows import Rows
@@ -33,8 +32,8 @@ class Ease(Config, frozen=True, kw_only=True, tag="ease"):
     """Item-item weights that best rebuild every history from its other items; exact, no iterations.
 
     Needs memory and time for a dense matrix over the items touched in training: 8 bytes a cell while
-    fitting, 4 afterwards; refuses more than `max_items` of them. Items never touched, and queries whose
-    history holds no touched item, are left unscored.
+    fitting, 4 afterwards. Of more than `max_items` the most touched get weights; the others, items never
+    touched, and queries whose history holds no item with weights are left unscored.
 
     Source: Steck, "Embarrassingly Shallow Autoencoders for Sparse Data" (2019). The inverse is taken in
     float32 where a bound on the condition number allows (weights within 1e-5 on ML-1M), else in float64.
@@ -44,17 +43,16 @@ class Ease(Config, frozen=True, kw_only=True, tag="ease"):
     max_items: Annotated[int, Meta(gt=0)] = 20_000
 
     def fit(self, data: Data, run: Run, warm: "EasePart | None" = None) -> "EasePart":
-        """Solves for the weights.
-
-        Raises:
-            ConfigError: More items were touched than `max_items`.
-        """
-        rows = Rows(np.unique(data.histories["item"]))
-        if len(rows) > self.max_items:
-            raise ConfigError(
-                f"ease: {len(rows)} items were touched, more than max_items = {self.max_items}; the fit "
-                f"would take {len(rows) ** 2 * 8 / 2**30:.1f} GiB. Use item_knn, or raise max_items"
+        """Solves for the weights."""
+        touched, counts = np.unique(data.histories["item"], return_counts=True)
+        if len(touched) > self.max_items:
+            most = np.argsort(-counts, kind="stable")[: self.max_items]
+            run.warnings.append(
+                f"ease: of {len(touched)} items touched, the {self.max_items} most touched have weights; "
+                "raise max_items for more (8 bytes a pair), or use item_knn for all"
             )
+            touched = touched[np.sort(most)]
+        rows = Rows(touched)
         return EasePart(rows, _weights(_gram(data, rows), self.l2))
 
     def load(self, state: State, run: Run) -> "EasePart":
