@@ -3,10 +3,12 @@
 import os
 import shutil
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 CHROMIUM = os.environ.get("POLYSCENE_CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+HERE = Path(__file__).parent
 ARGS = [
     "--headless",
     "--no-sandbox",
@@ -19,7 +21,14 @@ ARGS = [
 ]
 
 
-@pytest.fixture(scope="session")
+def pytest_collection_modifyitems(items):
+    """One process per file: while a browser is open its loop runs, and no other test can run its own."""
+    for item in items:
+        if item.path.parent == HERE:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+@pytest.fixture(scope="module")
 def browser():
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not CHROMIUM:

@@ -65,7 +65,10 @@ def test_every_alert_has_an_entry_in_the_runbook_and_every_entry_an_alert():
 @pytest.mark.skipif(not shutil.which("promtool"), reason="promtool is not installed")
 def test_the_rules_are_what_prometheus_reads():
     done = subprocess.run(
-        ["promtool", "check", "rules", str(DEPLOY / "alerts.yml")], capture_output=True, text=True
+        ["promtool", "check", "rules", str(DEPLOY / "alerts.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
 

@@ -35,12 +35,14 @@ def naive(scores: list[float], tags: list[set[int]], mix: float, wanted: int) ->
         gains = [
             -np.inf
             if place in chosen
-            else mix * value[place]
-            - (1 - mix) * max((alike(tags[place], tags[other]) for other in chosen), default=0.0)
+            else round(
+                mix * value[place]
+                - (1 - mix) * max((alike(tags[place], tags[other]) for other in chosen), default=0.0),
+                5,
+            )
             for place in range(len(scores))
         ]
-        best = max(gains)
-        chosen.append(next(place for place, gain in enumerate(gains) if gain >= best - 1e-6))
+        chosen.append(gains.index(max(gains)))
     return chosen + [place for place in range(len(scores)) if place not in chosen]
 
 

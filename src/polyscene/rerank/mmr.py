@@ -17,6 +17,9 @@ from polyscene.features.attributes import attribute_vectors
 BLOCK_CELLS = 4_000_000
 """Likenesses held at once: 16 MB."""
 
+DIGITS = 5
+"""Gains are compared to so many digits: what differs by rounding alone is a tie; the earlier place wins."""
+
 
 class Mmr(Config, frozen=True, kw_only=True, tag="mmr"):
     """Reorder each slate so that later items differ from earlier ones (maximal marginal relevance).
@@ -86,7 +89,7 @@ class MmrPart:
         turns = min(int(wanted.max(initial=0)), value_BN.shape[1])
         order_BN = np.empty((len(value_BN), turns), np.int64)
         for turn in range(turns):
-            order_BN[:, turn] = best_B = (value_BN - penalty_BN).argmax(1)
+            order_BN[:, turn] = best_B = np.round(value_BN - penalty_BN, DIGITS).argmax(1)
             value_BN[each, best_B] = -np.inf
             np.maximum(penalty_BN, alike_BNN[each, best_B], out=penalty_BN)
         return order_BN
