@@ -149,7 +149,7 @@ def ingest(
     Raises:
         DataError: There are no events, or a column is missing or can't be read; the log is as it was.
     """
-    tables = frames if isinstance(frames, Mapping) else {"events": frames}
+    tables: Mapping[Any, Any] = frames if isinstance(frames, Mapping) else {"events": frames}
     unknown = sorted(set(tables) - set(SCHEMA))
     if unknown or "events" not in tables:
         raise DataError(

@@ -12,7 +12,7 @@ def found(client, **asked):
 def test_an_edge_is_put_changed_and_ended(client):
     assert client.put("/v1/edges", params=KEY, json={}).json()["accepted"] == 1
     (edge,) = found(client, **KEY)
-    assert {**KEY, "weight": 1.0} == {name: edge[name] for name in ("weight", *KEY)}
+    assert {name: edge[name] for name in ("weight", *KEY)} == {**KEY, "weight": 1.0}
     client.patch("/v1/edges", params=KEY, json={"weight": 0.25})
     assert [each["weight"] for each in found(client, **KEY)] == [0.25]
     assert client.delete("/v1/edges", params=KEY).json()["accepted"] == 1
