@@ -33,8 +33,8 @@ class ServeSettings(Config, frozen=True, kw_only=True, tag="serve"):
     host: str = "127.0.0.1"
     port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = 8000
     hosts: tuple[str, ...] = ()
-    workers: Positive = 2
-    backlog: Positive = 16
+    workers: Positive = 1
+    backlog: Positive = 10
     rate: Annotated[float, msgspec.Meta(ge=0)] = 0
     anonymous_rate: Annotated[float, msgspec.Meta(ge=0)] = 0
     drain_s: Annotated[float, msgspec.Meta(ge=0, le=600)] = 2

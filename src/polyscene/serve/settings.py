@@ -46,8 +46,8 @@ class Settings:
     `hosts`: names a request may use in its Host and Origin headers; a page elsewhere that points its own
     name at this machine (DNS rebinding) is refused. `max_body` in bytes; of a body that comes line by line
     `max_lines` bytes in all and `max_line` a line, and `lines_timeout_s` for a batch of lines to come.
-    `readers` and `writers` are threads; `waiting` is how many calls may be in the house per kind of thread
-    before new ones get 503.
+    `readers` score and `writers` wait for the disk, on so many threads; `waiting` and `writing` are how
+    many calls of each may be in the house before new ones get 503.
     `rate` and `anonymous_rate` are requests a second of a key without its own limit and of all callers
     without a key together; 0 is no limit. `drain_s` is how long a server that was told to end still takes
     requests while it says that it is not ready; `finish_s` how long it then waits for answers.
@@ -62,8 +62,9 @@ class Settings:
     lines_timeout_s: float = 60.0
     drain_s: float = 2.0
     finish_s: float = 10.0
-    readers: int = 2
+    readers: int = 1
     writers: int = 8
-    waiting: int = 16
+    waiting: int = 10
+    writing: int = 64
     rate: float = 0.0
     anonymous_rate: float = 0.0
