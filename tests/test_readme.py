@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from polyscene.cli.main import app
+from polyscene.jobs import keys
+from polyscene.jobs.workspace import Workspace
 from polyscene.scenario.file import read_scenario
+from polyscene.testing.service import live, tiny_workspace
 
 ROOT = Path(__file__).parents[1]
 READMES = ("README.md", "README.zh-CN.md")
@@ -33,6 +36,20 @@ def test_the_python_runs_and_prints_what_it_says(name, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[('y', 'x')]"
     assert (tmp_path / "cinema" / "polyscene.toml").is_file()
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_client_talks_to_a_service_as_written(name, tmp_path):
+    (program,) = blocks(name, "python client")
+    root = tiny_workspace(tmp_path).root
+    key = keys.add(root, "shop", role="write")
+    with live(root) as url:
+        program = f"api_key = {key!r}\n" + program.replace("http://127.0.0.1:8000", url)
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    with Workspace.open(root).reader() as log:
+        (event,) = [record for _, record in log.newest(1)]
+    assert (event.user, event.position) == ("42", 0)
 
 
 @pytest.mark.parametrize("name", READMES)
