@@ -134,5 +134,10 @@ def _settings(config: Config) -> dict[str, Any]:
     return {
         field.name: msgspec.to_builtins(getattr(config, field.name))
         for field in msgspec.structs.fields(config)
-        if field.name != "of" and getattr(config, field.name) != field.default
+        if field.name != "of" and getattr(config, field.name) != _default(field)
     }
+
+
+def _default(field: msgspec.structs.FieldInfo) -> Any:
+    fresh = field.default_factory
+    return field.default if fresh is msgspec.NODEFAULT else fresh()
