@@ -230,6 +230,11 @@ class LogReader(Protocol):
 class EventLog(LogReader, Protocol):
     """Append, read since, read a user's last n, erase a user."""
 
+    @property
+    def fault(self) -> str | None:
+        """Why writing has ended until the log is opened again; None while it goes on."""
+        ...
+
     def append(self, records: Sequence[Posted], *, once: Once | None = None) -> Receipt:
         """Keeps all records, or none; returns when they are safe on disk.
 

@@ -51,6 +51,11 @@ class MemoryLog:
         self._kinds: list[str] = []
 
     @property
+    def fault(self) -> str | None:
+        """None: nothing can fail."""
+        return None
+
+    @property
     def position(self) -> int:
         """Position of the last record; 0 for an empty log."""
         return self._position

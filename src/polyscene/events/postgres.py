@@ -113,6 +113,11 @@ class PostgresLog(PostgresReader):
     def _do(self, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
         return self._group.submit(lambda connection: work(connection, self._transactions.book, *arguments))
 
+    @property
+    def fault(self) -> str | None:
+        """None: a server that comes back is written to again."""
+        return None
+
     def append(self, records: Sequence[Posted], *, once: Once | None = None) -> Receipt:
         """Keeps all records, or none; returns when they are safe on disk."""
         return self.submit(records, once=once).result()

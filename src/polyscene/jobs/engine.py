@@ -94,7 +94,11 @@ class Engine:
             "scenarios": {
                 name: served[name].bundle if name in served else None for name in self.lineup.names
             },
-            "problems": [*self.lineup.problems, *self._world.problems],
+            "problems": [
+                *([self._log.fault] if self._log.fault else []),
+                *self.lineup.problems,
+                *self._world.problems,
+            ],
         }
 
     def close(self) -> None:
