@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from threading import Thread
 
 import httpx
@@ -38,20 +39,22 @@ def serving(root, env=None):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "polyscene", "serve", "-w", root, "--port", str(port)]
-    process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    said = Path(f"{root}.log")
+    with said.open("ab") as log:  # a pipe that nobody reads would fill up and stop the server
+        process = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, stderr=log)
     try:
         url = f"http://127.0.0.1:{port}"
-        wait_ready(process, url)
+        wait_ready(process, url, said)
         yield process, url
     finally:
         process.kill()
-        process.communicate()
+        process.wait()
 
 
-def wait_ready(process, url):
+def wait_ready(process, url, said):
     with httpx.Client(base_url=url) as client:
         for _ in range(600):
-            assert process.poll() is None, process.stderr.read().decode()
+            assert process.poll() is None, said.read_text()
             with suppress(httpx.TransportError):
                 if client.get("/readyz").status_code == 200:
                     return
