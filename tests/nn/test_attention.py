@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from polyscene.nn.attention import causal_attention, causal_mask, plain_causal_attention
+from polyscene.nn.attention import causal_attention, causal_mask, distances, plain_causal_attention
 
 
 def inputs(N=3, L=7, E=4):
@@ -25,6 +25,30 @@ def test_equals_torchs_own_kernel_forward_and_backward(length):
 
 def test_gradient_is_that_of_finite_differences():
     assert torch.autograd.gradcheck(causal_attention, inputs(N=2, L=4, E=3))
+
+
+def biases(B=2, H=2, L=5):
+    chance = torch.Generator().manual_seed(3)
+    near, when = (torch.randn(H, size, generator=chance, dtype=torch.float64) for size in (3, 4))
+    return near.requires_grad_(), when.requires_grad_(), torch.randint(4, (B, L, L), generator=chance)
+
+
+def test_biases_equal_those_laid_out_in_full():
+    q, k, v = inputs(N=4, L=5)
+    near, when, buckets = biases()
+    laid = near[:, distances(5, 3, q.device)].repeat(2, 1, 1) + when[:, buckets].transpose(0, 1).reshape(
+        4, 5, 5
+    )
+    torch.testing.assert_close(
+        causal_attention(q, k, v, near, when, buckets), plain_causal_attention(q, k, v, laid)
+    )
+
+
+def test_gradients_of_biases_are_those_of_finite_differences():
+    near, when, buckets = biases()
+    assert torch.autograd.gradcheck(causal_attention, [*inputs(N=4, L=5, E=2), near, when, buckets])
+    assert torch.autograd.gradcheck(causal_attention, [*inputs(N=4, L=5, E=2), None, when, buckets])
+    assert torch.autograd.gradcheck(causal_attention, [*inputs(N=4, L=5, E=2), near])
 
 
 def test_the_future_is_not_seen():

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from polyscene.nn.layers import Dropout, SelfAttention, Trunk, linear, table
+from polyscene.nn.layers import Dropout, SelfAttention, Shape, Trunk, linear, table
 
 
 def chance(seed=0):
@@ -12,37 +12,67 @@ def inputs(B=3, L=6, D=8):
     return torch.randn(B, L, D, generator=chance(5))
 
 
-def trunk(block="ligr", heads=2, dropout=0.0):
-    return Trunk(8, 2, heads, block, dropout, chance())
+def trunk(block="ligr", heads=2, dropout=0.0, relative=False):
+    reach, buckets = (4, 5) if relative else (0, 0)
+    model = Trunk(Shape(8, 2, heads, block, dropout, reach, buckets), chance())
+    for name, each in model.named_parameters():
+        if "relative" in name:
+            each.data.normal_(generator=chance(2))
+    return model
 
 
-@pytest.mark.parametrize("block", ["ligr", "sasrec"])
+def clock(B=3, L=6):
+    return torch.randint(5, (B, L, L), generator=chance(4))
+
+
+@pytest.mark.parametrize("block", ["ligr", "hstu", "sasrec"])
 @pytest.mark.parametrize("heads", [1, 2, 4])
-def test_last_position_alone_equals_the_full_pass(block, heads):
-    model, last = trunk(block, heads), torch.tensor([5, 0, 3])
-    full = model(inputs())[torch.arange(3), last]
-    torch.testing.assert_close(model(inputs(), last), full)
+@pytest.mark.parametrize("relative", [False, True])
+def test_last_position_alone_equals_the_full_pass(block, heads, relative):
+    model, last = trunk(block, heads, relative=relative), torch.tensor([5, 0, 3])
+    full = model(inputs(), None, clock())[torch.arange(3), last]
+    torch.testing.assert_close(model(inputs(), last, clock()), full)
 
 
-@pytest.mark.parametrize("block", ["ligr", "sasrec"])
+@pytest.mark.parametrize("block", ["ligr", "hstu", "sasrec"])
 def test_padding_on_the_right_changes_nothing(block):
-    model, x = trunk(block), inputs()
+    model, x = trunk(block, relative=True), inputs()
     longer = torch.cat([x, torch.full((3, 2, 8), 9.0)], 1)
-    torch.testing.assert_close(model(longer)[:, :6], model(x))
+    later = torch.nn.functional.pad(clock(), (0, 2, 0, 2), value=1)
+    torch.testing.assert_close(model(longer, None, later)[:, :6], model(x, None, clock()))
     last = torch.tensor([5, 5, 5])
-    torch.testing.assert_close(model(longer, last), model(x, last))
+    torch.testing.assert_close(model(longer, last, later), model(x, last, clock()))
+
+
+@pytest.mark.parametrize("block", ["ligr", "hstu", "sasrec"])
+def test_the_future_is_not_seen(block):
+    model, x = trunk(block, relative=True), inputs()
+    before = model(x, None, clock())
+    x[:, 4:] += 1
+    torch.testing.assert_close(model(x, None, clock())[:, :4], before[:, :4])
 
 
 @pytest.mark.parametrize("block", ["ligr", "sasrec"])
+def test_biases_matter_by_distance_and_by_time(block):
+    model, plain = trunk(block, relative=True), trunk(block)
+    plain.load_state_dict(model.state_dict(), strict=False)
+    assert not torch.allclose(model(inputs(), None, clock()), plain(inputs()))
+    assert not torch.allclose(model(inputs(), None, clock()), model(inputs(), None, clock() * 0))
+
+
+@pytest.mark.parametrize("block", ["ligr", "hstu", "sasrec"])
 def test_every_weight_gets_a_gradient(block):
-    model = trunk(block)
+    model = trunk(block, relative=True)
     # A plain sum would be constant: the final norm takes the mean away.
-    (model(inputs()) ** 3).sum().backward()
+    (model(inputs(), None, clock()) ** 3).sum().backward()
     assert [name for name, each in model.named_parameters() if not each.grad.any()] == []
 
 
 def test_attention_agrees_with_torchs_multi_head_layer():
-    ours, theirs = SelfAttention(8, 2, chance()), torch.nn.MultiheadAttention(8, 2, batch_first=True)
+    ours, theirs = (
+        SelfAttention(Shape(8, 1, 2), chance()),
+        torch.nn.MultiheadAttention(8, 2, batch_first=True),
+    )
     theirs.in_proj_weight.data.copy_(ours.inputs.weight)
     theirs.in_proj_bias.data.copy_(ours.inputs.bias)
     theirs.out_proj.weight.data.copy_(ours.output.weight)

@@ -22,7 +22,7 @@ from polyscene.core.rows import Rows
 from polyscene.core.slates import Slates
 from polyscene.nn import loop, machine
 from polyscene.nn.batching import Batch, NextItem, Padded
-from polyscene.nn.layers import BlockKind, Trunk, table
+from polyscene.nn.layers import BlockKind, Shape, Trunk, table
 from polyscene.nn.losses import full_softmax, sampled_softmax
 from polyscene.nn.weights import put_tensors, tensors_of
 
@@ -132,7 +132,8 @@ class Network(nn.Module):
         super().__init__()
         self.items = table(rows, config.dim, chance)
         self.positions = table(config.max_len, config.dim, chance)
-        self.trunk = Trunk(config.dim, config.layers, config.heads, config.block, config.dropout, chance)
+        shape = Shape(config.dim, config.layers, config.heads, config.block, config.dropout)
+        self.trunk = Trunk(shape, chance)
 
     def forward(self, sequences: Padded, *, newest: bool = False) -> Tensor:
         """(B, L, D) what each position expects next; (B, D) at the newest event only if `newest`."""
