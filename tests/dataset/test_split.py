@@ -7,12 +7,12 @@ from hypothesis import strategies as st
 
 from polyscene.core.arrays import RaggedTable
 from polyscene.core.catalogue import Catalogue
-from polyscene.core.contracts import Data
+from polyscene.core.contracts import Data, Holdout
 from polyscene.core.errors import DataError
 from polyscene.core.queries import history_of
 from polyscene.dataset.codemap import CodeMap
 from polyscene.dataset.encode import Encoded, encode
-from polyscene.dataset.split import Holdout, Split, split
+from polyscene.dataset.split import Split, split
 
 PROTOCOLS = ("loo", "time", "strong", "random")
 

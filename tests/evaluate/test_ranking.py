@@ -10,11 +10,10 @@ from hypothesis import strategies as st
 
 from polyscene.core.answer import answer
 from polyscene.core.arrays import Ragged
-from polyscene.core.contracts import Effect, State
+from polyscene.core.contracts import Effect, Holdout, State
 from polyscene.core.errors import DataError
 from polyscene.core.queries import Eligible, Queries, history_of
 from polyscene.core.slates import Slates
-from polyscene.dataset.split import Holdout
 from polyscene.evaluate import ranking
 from polyscene.evaluate.ranking import rank
 

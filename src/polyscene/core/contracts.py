@@ -103,6 +103,20 @@ class Examples:
 
 
 @dataclass(frozen=True, slots=True)
+class Holdout:
+    """Held-out answers and the queries that ask for them.
+
+    Shapes: B `queries`, one per test user, with the history known to the model, ``exclude`` = seen
+    items, ``at`` = time of the target or of the cut; `targets` B lists of >= 1 item codes, `values`
+    beside them (ratings or weights), float32.
+    """
+
+    queries: Queries
+    targets: Ragged
+    values: Ragged
+
+
+@dataclass(frozen=True, slots=True)
 class Data:
     """The tables as of a time.
 
@@ -173,6 +187,8 @@ class Run:
 
     `view`: what a part may look at while answering (None: the catalogue of the data). `validate`: how
     good a part is on held-out queries (higher is better), for early stopping; None: train all epochs.
+    `holdout`: those queries and their answers, none of which the fitted data holds, for settings that are
+    tuned and not trained; never the test part.
     `budget_s`: stop training in time for this many seconds of wall clock. `threads`: 0 = all, if they pay.
     `checked(message)` collects plain warnings, such as "stopped before it converged".
     """
@@ -184,6 +200,7 @@ class Run:
     budget_s: float | None = None
     progress: Progress = silent
     validate: Callable[[Part], float] | None = None
+    holdout: Holdout | None = None
     warnings: list[str] = field(default_factory=list)
 
     def rng(self) -> np.random.Generator:
@@ -260,6 +277,7 @@ __all__ = [
     "Embeds",
     "Examples",
     "Explains",
+    "Holdout",
     "Part",
     "Progress",
     "ProgressBar",

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from polyscene.core.arrays import Array, Bools, Codes, Ragged, RaggedTable, Seeds, offsets_of, spans
-from polyscene.core.contracts import Data
+from polyscene.core.contracts import Data, Holdout
 from polyscene.core.errors import DataError, nearest
 from polyscene.core.queries import Eligible, Queries
 from polyscene.core.seeds import seed_of
@@ -19,20 +19,6 @@ from polyscene.dataset.protocols import PROTOCOLS, Asked, Parts
 Protocol = Literal["loo", "time", "strong", "random"]
 WANTED = 10
 """Places that a held-out query asks for; who needs more says ``queries.wanting(n)``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Holdout:
-    """Held-out answers and the queries that ask for them.
-
-    Shapes: B `queries`, one per test user, with the history known to the model, ``exclude`` = seen
-    items, ``at`` = time of the target or of the cut; `targets` B lists of >= 1 item codes, `values`
-    beside them (ratings or weights), float32.
-    """
-
-    queries: Queries
-    targets: Ragged
-    values: Ragged
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyscene.core.arrays import Array, Ragged, Scores, offsets_of
-from polyscene.core.contracts import Progress, ScoresAll, Stage, silent
+from polyscene.core.contracts import Holdout, Progress, ScoresAll, Stage, silent
 from polyscene.core.errors import DataError
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates, concat, mask_block, top
-from polyscene.dataset.split import Holdout
 
 BLOCK_CELLS = 2_000_000
 """Scores held at once (8 MB of float32): small enough to stay in cache, large enough for a fast product."""

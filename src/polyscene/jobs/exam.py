@@ -1,15 +1,14 @@
 """One exam for all: fits an answerer, ranks the held-out items, measures; equal terms for everyone."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from polyscene.core.contracts import Data, Effect, Part, Progress, Run, Stage, StillView
+from polyscene.core.contracts import Data, Effect, Holdout, Part, Progress, Run, Stage, StillView
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
-from polyscene.dataset.split import Holdout
 from polyscene.evaluate.beyond import ItemFacts
 from polyscene.evaluate.intervals import intervals
 from polyscene.evaluate.metrics import Measures, accuracy_at, measure
@@ -37,7 +36,10 @@ class Scene:
     scenario: Scenario
 
     def fit(self, data: Data, run: Run) -> "AskedScene":
-        """Its pipeline, with the scenario's own view of every query before it."""
+        """Its pipeline, with the scenario's own view of every query before it, those of tuning too."""
+        if run.holdout is not None:
+            asked = self.scenario.adapt(run.holdout.queries, data.catalogue, data.actions)
+            run = replace(run, holdout=replace(run.holdout, queries=asked))
         return AskedScene(self.scenario, self.scenario.fit(data, run), data)
 
 
@@ -83,7 +85,7 @@ class Trial:
 class Exam:
     """What everyone is given: data to learn from, queries, facts about the items, cut-offs and seed.
 
-    `valid`: what early stopping may ask; None trains all epochs.
+    `valid`: what early stopping and tuning may ask; None trains all epochs.
     """
 
     data: Data
@@ -101,6 +103,7 @@ class Exam:
             view=StillView(self.data.catalogue),
             progress=self.progress,
             validate=None if self.valid is None else _validation(self.valid),
+            holdout=self.valid,
         )
         with Stopwatch() as fitting:
             stage = learner.fit(self.data, run)

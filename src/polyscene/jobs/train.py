@@ -9,9 +9,9 @@ import numpy as np
 
 from polyscene.artifacts.bundle import Facts
 from polyscene.core.clock import SystemClock
-from polyscene.core.contracts import Data, Progress, Run, StillView
+from polyscene.core.contracts import Data, Holdout, Progress, Run, StillView
 from polyscene.core.errors import CanaryError, InputError, nearest
-from polyscene.dataset.split import Holdout, split
+from polyscene.dataset.split import split
 from polyscene.dataset.world import World
 from polyscene.evaluate.beyond import item_facts
 from polyscene.evaluate.metrics import measure
