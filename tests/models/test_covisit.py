@@ -22,7 +22,7 @@ def naive(config, data, history):
                 pairs[first, second] += config.window_decay**distance
                 if config.direction == "both":
                     pairs[second, first] += config.window_decay**distance
-    recent = history[-config.last :]
+    recent = history[: len(history) - config.skip][-config.last :]
     weights = [config.decay**age for age in range(len(recent))][::-1]
     known = [(code, weight) for code, weight in zip(recent, weights, strict=True) if code in touched]
     total = sum(weight for _, weight in known)
@@ -42,7 +42,8 @@ def naive(config, data, history):
     [
         Covisit(),
         Covisit(window=1, last=1),
-        Covisit(window=3, window_decay=0.7, last=2, decay=0.3, smoothing=2.0, direction="both"),
+        Covisit(window=1, last=1, skip=1),
+        Covisit(window=3, window_decay=0.7, last=2, decay=0.3, skip=1, smoothing=2.0, direction="both"),
     ],
 )
 def test_equals_counting_by_hand(config):
@@ -75,3 +76,5 @@ def test_the_most_lifting_recent_item_explains():
     queries = Queries.of_histories(history_of([[4, 0, 2]]), 5)
     slates = Slates(np.array([0, 3]), np.array([1, 3, 4], np.int32), np.zeros(3, np.float32))
     assert part.because(queries, slates).tolist() == [0, 2, -1]
+    older = Covisit(last=1, skip=1).fit(data, Run())
+    assert older.because(queries, slates).tolist() == [0, -1, -1]

@@ -20,11 +20,12 @@ from polyscene.core.slates import Slates
 class Covisit(Config, frozen=True, kw_only=True, tag="covisit"):
     """Log-linear mix of item-to-item transition probabilities from the last items of the history.
 
-    A pair at distance d <= `window` counts ``window_decay ** (d - 1)``; the n-th item from the end of the
-    history weighs ``decay ** n``, down to the last `last` items. Each transition probability is smoothed by
-    `smoothing` draws from popularity, so that ties fall to the popular item and an empty history is
-    answered by popularity. ``window=1, last=1`` is the first-order Markov chain. Items never touched are
-    left unscored. Memory grows with window times interactions, never with items squared.
+    A pair at distance d <= `window` counts ``window_decay ** (d - 1)``. Past the newest `skip` items, the
+    n-th item from the end of the history weighs ``decay ** n``, down to the last `last` of them. Each
+    transition probability is smoothed by `smoothing` draws from popularity, so that ties fall to the popular
+    item and an empty history is answered by popularity. ``window=1, last=1`` is the first-order Markov
+    chain, and ``skip=1`` makes it speak from the second last item, another voice in a blend. Items never
+    touched are left unscored. Memory grows with window times interactions, never with items squared.
 
     Source: item-to-item transition counts as in FPMC's baseline MC (Rendle et al., 2010), smoothed as
     Dirichlet language models are; the product of experts over several last items is ours (nDCG@10 on
@@ -35,6 +36,7 @@ class Covisit(Config, frozen=True, kw_only=True, tag="covisit"):
     window_decay: Annotated[float, Meta(gt=0, le=1)] = 0.5
     last: Annotated[int, Meta(ge=1, le=1000)] = 5
     decay: Annotated[float, Meta(gt=0, le=1)] = 0.5
+    skip: Annotated[int, Meta(ge=0, le=1000)] = 0
     smoothing: Annotated[float, Meta(gt=0)] = 20.0
     direction: Literal["forward", "both"] = "forward"
 
@@ -106,11 +108,11 @@ class CovisitPart:
 
     def _attention(self, queries: Queries) -> sparse.csr_matrix:
         """(B, R) weights of the last items; a row sums to 1, or to 0 where no item is known."""
-        recent = queries.history.tail(self.config.last)
+        recent = queries.history.tail(self.config.skip + self.config.last)
         lists, items = recent.rows(), self.rows.of(recent["item"])
-        weights = self.config.decay ** (recent.offsets[1:][lists] - 1 - np.arange(len(lists)))
-        known = items >= 0
-        lists, items, weights = lists[known], items[known], weights[known]
+        age = recent.offsets[1:][lists] - 1 - self.config.skip - np.arange(len(lists))
+        known = (items >= 0) & (age >= 0)
+        lists, items, weights = lists[known], items[known], self.config.decay ** age[known]
         total = np.bincount(lists, weights, len(queries))
         shares = (weights / total[lists]).astype(np.float32)
         offsets = offsets_of(np.bincount(lists, minlength=len(queries)))
@@ -119,15 +121,13 @@ class CovisitPart:
     def _shares(self, history: Codes, candidates: Codes) -> Array:
         shares = np.zeros((len(history), len(candidates)), np.float32)
         from_rows, to_rows = self.rows.of(history), self.rows.of(candidates)
-        weights = self.config.decay ** np.arange(len(history))[::-1]
-        near = np.flatnonzero(
-            (from_rows >= 0) & (np.arange(len(history)) >= len(history) - self.config.last)
-        )
+        age = np.arange(len(history))[::-1] - self.config.skip
+        near = np.flatnonzero((from_rows >= 0) & (age >= 0) & (age < self.config.last))
         lifts_R = np.zeros(len(self.rows) + 1, np.float32)  # the last one is for what has no row
         for place in near:
             start, end = self.lifts.indptr[from_rows[place] : from_rows[place] + 2]
             followers = self.lifts.indices[start:end]
             lifts_R[followers] = self.lifts.data[start:end]
-            shares[place] = lifts_R[to_rows] * weights[place]
+            shares[place] = lifts_R[to_rows] * self.config.decay ** age[place]
             lifts_R[followers] = 0
         return shares
