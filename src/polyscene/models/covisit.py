@@ -22,10 +22,10 @@ class Covisit(Config, frozen=True, kw_only=True, tag="covisit"):
 
     A pair at distance d <= `window` counts ``window_decay ** (d - 1)``. Past the newest `skip` items, the
     n-th item from the end of the history weighs ``decay ** n``, down to the last `last` of them. Each
-    transition probability is smoothed by `smoothing` draws from popularity, so that ties fall to the popular
-    item and an empty history is answered by popularity. ``window=1, last=1`` is the first-order Markov
-    chain, and ``skip=1`` makes it speak from the second last item, another voice in a blend. Items never
-    touched are left unscored. Memory grows with window times interactions, never with items squared.
+    transition probability is smoothed by `smoothing` draws from popularity: ties fall to the popular item,
+    and an empty history is answered by popularity. ``window=1, last=1`` is the first-order Markov chain;
+    ``skip=1`` makes it speak from the second last item, another voice in a blend. Items never touched are
+    left unscored. Memory grows with window times interactions, never with items squared.
 
     Source: item-to-item transition counts as in FPMC's baseline MC (Rendle et al., 2010), smoothed as
     Dirichlet language models are; the product of experts over several last items is ours (nDCG@10 on

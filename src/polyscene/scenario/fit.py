@@ -10,6 +10,7 @@ from polyscene.core.arrays import Codes, Floats
 from polyscene.core.contracts import Data, Examples, Run
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates, concat
+from polyscene.dataset.newest import newest_out
 from polyscene.retrieve.step import Step, StepPart
 from polyscene.scenario.run import fold
 
@@ -18,8 +19,6 @@ EXAMPLES = 5_000
 BLOCK = 256
 WANTED = 100
 """Candidates per example from a stage without a `take` of its own."""
-LEAST = 3
-"""Events a user must have to give an example: the label and a history to ask with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,24 +75,8 @@ def fit_steps(
 
 def hold_back(data: Data, prepare: Callable[[Queries], Queries], run: Run) -> Past:
     """`data` without each user's last event; of at most `EXAMPLES` users that event is the target."""
-    histories = data.histories
-    lengths = histories.lengths
-    able = np.flatnonzero(lengths >= LEAST)
-    last = histories.offsets[1:][able] - 1
-    keep = np.ones(len(histories["item"]), bool)
-    keep[last] = False
-    before = histories.where(keep)
-    chosen = np.sort(run.rng().permutation(len(able))[:EXAMPLES])
-    users = able[chosen]
-    history = before.take(users)
-    queries = replace(
-        Queries.of_histories(history, data.size, wanted=WANTED),
-        at=histories["time"][last[chosen]],
-        users=data.users[users],
-        exclude=history.ragged("item"),
-    )
-    past = replace(data, histories=before)
-    return Past(past, prepare(queries), histories["item"][last[chosen]])
+    before, asked = newest_out(data, EXAMPLES, run.rng())
+    return Past(before, prepare(asked.queries.wanting(WANTED)), asked.targets.values)
 
 
 def _label(parts: tuple[StepPart, ...], past: Past) -> Examples:

@@ -1,0 +1,40 @@
+"""The data as it was before each user's newest event, and that event as a question."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from polyscene.core.arrays import Ragged
+from polyscene.core.contracts import Data, Holdout
+from polyscene.core.queries import Eligible, Queries
+
+LEAST = 3
+"""Events a user must have to be asked: the answer and a history to ask with."""
+
+
+def newest_out(data: Data, most: int, rng: np.random.Generator) -> tuple[Data, Holdout]:
+    """`data` without the newest event of every user who has `LEAST`; `most` of those events are asked for.
+
+    Questions are asked at the time of their answer, by the history before it, over the items that are
+    active. What the user touched before is excluded, so an answer that is a repeat can't be given.
+    """
+    histories = data.histories
+    able = np.flatnonzero(histories.lengths >= LEAST)
+    last = histories.offsets[1:][able] - 1
+    keep = np.ones(len(histories["item"]), bool)
+    keep[last] = False
+    before = histories.where(keep)
+    chosen = np.sort(rng.permutation(len(able))[:most])
+    users, answers = able[chosen], last[chosen]
+    history = before.take(users)
+    queries = replace(
+        Queries.of_histories(history, data.size),
+        at=histories["time"][answers],
+        users=data.users[users],
+        exclude=history.ragged("item"),
+        allowed=Eligible(data.catalogue.active[None, :], np.zeros(len(users), np.int64)),
+    )
+    one_each = np.arange(len(users) + 1, dtype=np.int64)
+    targets = Ragged(one_each, histories["item"][answers])
+    values = Ragged(one_each, histories["value"][answers])
+    return replace(data, histories=before), Holdout(queries, targets, values)
