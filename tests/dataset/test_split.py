@@ -14,7 +14,7 @@ from polyscene.dataset.codemap import CodeMap
 from polyscene.dataset.encode import Encoded, encode
 from polyscene.dataset.split import Split, split
 
-PROTOCOLS = ("loo", "time", "strong", "random")
+PROTOCOLS = ("loo", "time", "strong", "random", "cold", "cold_trained")
 
 
 def data_of(lists, times=None, clock=True, users=None):
@@ -116,7 +116,8 @@ def test_seen_items_are_excluded_and_targets_never_are(data, protocol, repeats):
         for row in range(len(holdout.queries)):
             excluded = set(holdout.queries.exclude[row].tolist())
             history = set(holdout.queries.history.ragged("item")[row].tolist())
-            assert excluded == (history if repeats == "drop" else set())
+            expected = history if repeats == "drop" else set()
+            assert excluded >= expected if "cold" in protocol else excluded == expected
             assert not excluded & set(holdout.targets[row].tolist())
 
 
@@ -214,6 +215,44 @@ def test_random_asks_for_a_tenth_of_each_user():
     assert result.test.targets.lengths.tolist() == [2, 1]
     assert result.valid.targets.lengths.tolist() == [2, 1]
     assert result.train.histories.lengths.tolist() == [16, 1, 2]
+
+
+@given(worlds(), st.integers(0, 5))
+def test_cold_items_are_unseen_and_nothing_after_a_target_is_learned_from(data, seed):
+    cold, trained = split(data, "cold", seed=seed), split(data, "cold_trained", seed=seed)
+    touched = np.unique(data.histories["item"])
+    assert len(np.unique(cold.test.targets.values)) <= len(touched) // 10
+    rows = {each: i for i, each in enumerate(data.histories["value"].tolist())}
+    for part, holdout, whole in (
+        (cold.train, cold.valid, trained.train),
+        (cold.fit_all, cold.test, trained.fit_all),
+    ):
+        assert not np.isin(part.histories["item"], holdout.targets.values).any()
+        ends = {
+            user: rows[value]
+            for user, value in zip(holdout.queries.users, holdout.values.values, strict=True)
+        }
+        for user, _, value in rows_of(whole.users, whole.histories):
+            assert rows[value] < ends.get(user, len(rows))
+        everything = rows_of(part.users, part.histories)
+        assert shown(holdout) == {row for row in everything if row[0] in ends}
+        assert everything <= rows_of(whole.users, whole.histories)
+    assert np.isin(cold.valid.targets.values, cold.fit_all.histories["item"]).all()
+    assert asked(cold.test) == asked(trained.test)
+    assert shown(cold.test) == shown(trained.test)
+    assert cold.digest != trained.digest
+
+
+def test_a_cold_item_that_was_seen_before_the_target_is_not_asked_again():
+    data = data_of([list(range(20))] * 3)
+    result = split(data, "cold", seed=1)
+    cold = sorted(set(range(20)) - set(result.fit_all.histories["item"].tolist()))[:2]
+    target = int(result.test.targets.values[0])
+    assert len(cold) == 2
+    assert target == cold[1]
+    assert set(result.test.queries.exclude[0].tolist()) == set(range(target))
+    assert not set(cold) & set(result.test.queries.history["item"].tolist())
+    assert split(data, "cold", seed=2).test.targets.values[0] != target
 
 
 def test_items_that_came_later_look_as_if_they_were_always_there():

@@ -25,7 +25,8 @@ def evaluate(
         Path | None, typer.Option("--scenario", help="A scenario file instead of a model.")
     ] = None,
     protocol: Annotated[
-        Literal["loo", "time", "strong", "random"], typer.Option(help="How the data is split.")
+        Literal["loo", "time", "strong", "random", "cold", "cold_trained"],
+        typer.Option(help="How the data is split."),
     ] = "loo",
     settings: SetOption = None,
     mapping: MapOption = None,

@@ -19,18 +19,22 @@ FOLD_IN_SHARE = 0.8
 """Strong generalisation: share of a held-out user's rows that is given as history."""
 RANDOM_SHARE = 0.1
 """Random: share of each user's rows kept for validation, and as much for the test; at least one row."""
+COLD_SHARE = 0.1
+"""Cold items: share of the items unseen in training, and as many more unseen for validation."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """Which rows (N,) are shown as history and which are asked for, at what time.
 
-    `at`: the one time of all queries; None: each is asked at the time of its first target.
+    `at`: the one time of all queries; None: each is asked at the time of its first target. `seen`: rows
+    whose items are not asked for again; None: those of the history.
     """
 
     history: Bools
     targets: Bools
     at: int | None
+    seen: Bools | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +47,15 @@ class Parts:
     test: Asked
 
 
-def leave_one_out(histories: RaggedTable, keys: Seeds) -> Parts:
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What chance is drawn from: a seed of each user (U,) and of each item code (I,)."""
+
+    users: Seeds
+    items: Seeds
+
+
+def leave_one_out(histories: RaggedTable, keys: Keys) -> Parts:
     """The last row of each user is the test, the second last the validation, if a row is left before it.
 
     Source: protocol A; Kang and McAuley (2018), with ties in the order of the raw file.
@@ -55,7 +67,7 @@ def leave_one_out(histories: RaggedTable, keys: Seeds) -> Parts:
     return _nested(~(test | valid), valid, test, None)
 
 
-def global_time(histories: RaggedTable, keys: Seeds) -> Parts:
+def global_time(histories: RaggedTable, keys: Keys) -> Parts:
     """What came before one moment is learned from, what came at or after it is asked for.
 
     Users without a row before the cut are not asked. Source: protocol B; the cuts are the times of the
@@ -70,7 +82,7 @@ def global_time(histories: RaggedTable, keys: Seeds) -> Parts:
     return Parts(train, fit, Asked(train, valid, cuts[0]), Asked(fit, test, cuts[1]))
 
 
-def strong_generalisation(histories: RaggedTable, keys: Seeds) -> Parts:
+def strong_generalisation(histories: RaggedTable, keys: Keys) -> Parts:
     """Some users are never learned from: 80 % of their rows are given, drawn by chance, the rest is asked.
 
     Source: Liang et al. (2018), Variational autoencoders for collaborative filtering; ours draws 10 % of
@@ -78,13 +90,13 @@ def strong_generalisation(histories: RaggedTable, keys: Seeds) -> Parts:
     """
     able = np.flatnonzero(histories.lengths >= 2)
     held = min(MAX_HELD_OUT, int(len(able) * HELD_OUT_SHARE))
-    drawn = able[np.argsort(uniform(keys[able], np.zeros(len(able), np.int64)), kind="stable")]
+    drawn = able[np.argsort(uniform(keys.users[able], np.zeros(len(able), np.int64)), kind="stable")]
     tester, validator = (
         np.repeat(np.isin(np.arange(len(histories)), some), histories.lengths)
         for some in (drawn[:held], drawn[held : 2 * held])
     )
     given = np.maximum(1, np.floor(histories.lengths * FOLD_IN_SHARE)).astype(np.int64)
-    shown = _shuffled_place(histories, keys) < np.repeat(given, histories.lengths)
+    shown = _shuffled_place(histories, keys.users) < np.repeat(given, histories.lengths)
     end = _end(histories)
     return Parts(
         ~(tester | validator),
@@ -94,7 +106,7 @@ def strong_generalisation(histories: RaggedTable, keys: Seeds) -> Parts:
     )
 
 
-def random_rows(histories: RaggedTable, keys: Seeds) -> Parts:
+def random_rows(histories: RaggedTable, keys: Keys) -> Parts:
     """Of each user, a tenth of the rows for the test and a tenth for validation, drawn at random.
 
     Source: RecBole's 8:1:1 random split per user; users with fewer than three rows are not asked.
@@ -102,22 +114,72 @@ def random_rows(histories: RaggedTable, keys: Seeds) -> Parts:
     many = np.maximum(1, np.round(histories.lengths * RANDOM_SHARE)).astype(np.int64)
     many[histories.lengths < 3] = 0
     held = np.repeat(many, histories.lengths)
-    place = _shuffled_place(histories, keys)
+    place = _shuffled_place(histories, keys.users)
     test, valid = place < held, (place >= held) & (place < 2 * held)
     return _nested(~(test | valid), valid, test, _end(histories))
 
 
-PROTOCOLS: Mapping[str, Callable[[RaggedTable, Seeds], Parts]] = {
+def cold_items(histories: RaggedTable, keys: Keys) -> Parts:
+    """A tenth of the items is unseen in training; each user's last row on one of them is asked for.
+
+    The history is what came before it on other items, and all items are ranked. Nothing that a user did
+    after a target is learned from. Another tenth is as cold in the validation part and seen in the fit.
+    """
+    return _cold(histories, keys, trained=False)
+
+
+def cold_trained(histories: RaggedTable, keys: Keys) -> Parts:
+    """The queries of `cold_items` for a model that has learned from these items too: what cold costs it."""
+    return _cold(histories, keys, trained=True)
+
+
+PROTOCOLS: Mapping[str, Callable[[RaggedTable, Keys], Parts]] = {
     "loo": leave_one_out,
     "time": global_time,
     "strong": strong_generalisation,
     "random": random_rows,
+    "cold": cold_items,
+    "cold_trained": cold_trained,
 }
 
 
 def _nested(train: Bools, valid: Bools, test: Bools, at: int | None) -> Parts:
     fit = train | valid
     return Parts(train, fit, Asked(train, valid, at), Asked(fit, test, at))
+
+
+def _cold(histories: RaggedTable, keys: Keys, *, trained: bool) -> Parts:
+    """The parts of `cold_items`, with all rows before the targets to learn from if `trained`."""
+    items = np.unique(histories["item"])
+    drawn = items[np.argsort(uniform(keys.items[items], np.zeros(len(items), np.int64)), kind="stable")]
+    many = max(1, int(len(items) * COLD_SHARE))
+    test_cold, valid_cold = (
+        np.isin(histories["item"], cold) for cold in (drawn[:many], drawn[many:][:many])
+    )
+    test, before_test = _last(test_cold, ~test_cold, histories)
+    fit = before_test & ~test_cold
+    valid, before_valid = _last(fit & valid_cold, fit & ~valid_cold, histories)
+    train = fit & before_valid & ~valid_cold
+    return Parts(
+        fit & before_valid if trained else train,
+        before_test if trained else fit,
+        Asked(train, valid, None, seen=before_test & before_valid),
+        Asked(fit, test, None, seen=before_test),
+    )
+
+
+def _last(wanted: Bools, known: Bools, histories: RaggedTable) -> tuple[Bools, Bools]:
+    """(N,) each user's last `wanted` row that a `known` one precedes, and all rows before that.
+
+    Of users without such a row nothing is the first, and all rows are the second.
+    """
+    rows, users = np.arange(len(wanted)), histories.rows()
+    last = np.full(len(histories), -1)
+    first = np.full(len(histories), len(wanted))
+    np.maximum.at(last, users[wanted], rows[wanted])
+    np.minimum.at(first, users[known], rows[known])
+    end = np.where(first < last, last, len(wanted))[users]
+    return rows == end, rows < end
 
 
 def _end(histories: RaggedTable) -> int:

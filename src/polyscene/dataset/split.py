@@ -14,9 +14,9 @@ from polyscene.core.queries import Eligible, Queries
 from polyscene.core.seeds import seed_of
 from polyscene.dataset.codemap import CodeMap
 from polyscene.dataset.encode import Encoded
-from polyscene.dataset.protocols import PROTOCOLS, Asked, Parts
+from polyscene.dataset.protocols import PROTOCOLS, Asked, Keys, Parts
 
-Protocol = Literal["loo", "time", "strong", "random"]
+Protocol = Literal["loo", "time", "strong", "random", "cold", "cold_trained"]
 WANTED = 10
 """Places that a held-out query asks for; who needs more says ``queries.wanting(n)``."""
 
@@ -50,8 +50,9 @@ def split(
 
     Args:
         data: Everything there is, in the order of time.
-        protocol: ``loo`` (last event), ``time`` (one moment for all), ``strong`` (new users), ``random``.
-        seed: Draws users and rows of ``strong`` and ``random``; the others draw nothing.
+        protocol: ``loo`` (last event), ``time`` (one moment for all), ``strong`` (new users), ``random``,
+            ``cold`` (new items), ``cold_trained`` (what ``cold`` asks, once these items are learned from).
+        seed: Draws the users, rows and items of those that draw; ``loo`` and ``time`` draw nothing.
         ids: The ids behind the codes. With them, what is drawn and the digest depend on ids alone, so
             they are the same whatever codes a workspace gave; without them they depend on codes.
         min_events: Users with fewer events (after `repeats`) are left out.
@@ -69,7 +70,10 @@ def split(
             "'strong' or 'random', or map a column of real times (--map time=COLUMN)"
         )
     data = _eligible(data, min_events, repeats == "drop")
-    keys = _keys(data, seed, ids)
+    keys = Keys(
+        _seeds(data.users, seed, ids.users if ids else None),
+        _seeds(np.arange(data.size, dtype=np.int32), seed, ids.items if ids else None),
+    )
     parts = PROTOCOLS[protocol](data.histories, keys)
     if not parts.test.targets.any():
         raise DataError(f"split: protocol {protocol!r} leaves no user to ask; the data is too small for it")
@@ -77,8 +81,8 @@ def split(
         protocol,
         train=_training(data, parts.train, parts.valid.at),
         fit_all=_training(data, parts.fit, parts.test.at),
-        valid=_holdout(data, parts.valid, keys, repeats == "drop"),
-        test=_holdout(data, parts.test, keys, repeats == "drop"),
+        valid=_holdout(data, parts.valid, keys.users, repeats == "drop"),
+        test=_holdout(data, parts.test, keys.users, repeats == "drop"),
         digest=_digest(data, protocol, parts, ids),
     )
 
@@ -103,9 +107,9 @@ def _firsts(histories: RaggedTable, size: int) -> Bools:
     return first
 
 
-def _keys(data: Data, seed: int, ids: Encoded | None) -> Seeds:
-    """(U,) what each user's chance is drawn from."""
-    names = map(str, data.users.tolist()) if ids is None else ids.users.ids_of(data.users)
+def _seeds(codes: Codes, seed: int, ids: CodeMap | None) -> Seeds:
+    """(N,) what each user's or item's chance is drawn from."""
+    names = map(str, codes.tolist()) if ids is None else ids.ids_of(codes)
     return np.array([seed_of(name, f"split {seed}") for name in names], np.uint64)
 
 
@@ -130,6 +134,7 @@ def _holdout(data: Data, asked: Asked, keys: Seeds, drop_seen: bool) -> Holdout:
     wanted = np.repeat(np.isin(np.arange(len(table)), users), table.lengths)
     targets = _only(table.where(asked.targets), users)
     history = _only(table.where(asked.history & wanted), users)
+    seen = history if asked.seen is None else _only(table.where(asked.seen & wanted), users)
     count = len(users)
     at = targets["time"][targets.offsets[:-1]] if asked.at is None else np.full(count, asked.at, np.int64)
     queries = Queries(
@@ -138,7 +143,7 @@ def _holdout(data: Data, asked: Asked, keys: Seeds, drop_seen: bool) -> Holdout:
         scenario=np.zeros(count, np.int32),
         history=history,
         wanted=np.full(count, WANTED, np.int32),
-        exclude=history.ragged("item") if drop_seen else Ragged.empty(count),
+        exclude=seen.ragged("item") if drop_seen else Ragged.empty(count),
         allowed=Eligible(data.catalogue.active[None, :], np.zeros(count, np.int64)),
         seeds=keys[users],
     )
