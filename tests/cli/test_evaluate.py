@@ -71,7 +71,7 @@ def test_time_is_refused_where_there_is_only_an_order(polyscene, circle):
 
 def test_models_lists_what_each_can_and_needs(polyscene):
     rows = json.loads(polyscene("models", "--json").stdout)
-    keys = {"kind", "family", "source", "cold_users", "cold_items", "holds_users", "needs"}
+    keys = {"kind", "family", "source", "cold_users", "cold_items", "holds_users", "logits", "needs"}
     assert all(row.keys() == keys for row in rows)
     kinds = {row["kind"] for row in rows}
     assert {

@@ -11,7 +11,7 @@ from .worlds import KNOWN_FAILURES, SETTINGS, SOLVES, WORLDS
 
 
 def config(kind):
-    return fill(find(KINDS, kind, kind), SETTINGS.get(kind, {}), kind)
+    return fill(find(KINDS, kind, kind), SETTINGS.get(kind, {}), kind, KINDS)
 
 
 def cases():

@@ -19,20 +19,27 @@ SOLVES: dict[str, tuple[str, ...]] = {
     "ease": ("checkerboard",),
     "ials": ("checkerboard",),
     "sasrec": ("checkerboard", "chain", "popularity"),
+    "average": ("checkerboard", "chain", "popularity"),
+    "blend": ("checkerboard", "chain", "popularity"),
 }
+
+SMALL = {
+    "dim": 16,
+    "layers": 1,
+    "epochs": 30,
+    "max_len": 16,
+    "batch_size": 128,
+    "dropout": 0.0,
+    "learning_rate": 0.02,
+}
+"""A network that learns the tiny worlds in a second."""
 
 SETTINGS: dict[str, dict[str, object]] = {
     "ease": {"l2": 5.0},
     "ials": {"dim": 8, "l2": 0.5},
-    "sasrec": {
-        "dim": 16,
-        "layers": 1,
-        "epochs": 30,
-        "max_len": 16,
-        "batch_size": 128,
-        "dropout": 0.0,
-        "learning_rate": 0.02,
-    },
+    "sasrec": SMALL,
+    "average": {"of": [{"kind": "sasrec", **SMALL}, {"kind": "covisit"}]},
+    "blend": {"of": [{"kind": "sasrec", **SMALL}, {"kind": "covisit"}, {"kind": "ease", "l2": 5.0}]},
 }
 """Settings that make a kind quick or small enough for the tiny worlds; defaults elsewhere."""
 

@@ -18,7 +18,7 @@ from polyscene.models.table import KINDS
 
 pytestmark = [pytest.mark.golden, pytest.mark.xdist_group("goldens")]
 
-SLOW = {"sasrec"}
+SLOW = {"average", "blend", "sasrec"}
 QUERIES = {("ml-1m", "loo"): 6040, ("ml-1m", "time"): 1180, ("ml-100k", "loo"): 943}
 DIGESTS = {
     ("ml-1m", "loo"): "5726ab653fb7203d",

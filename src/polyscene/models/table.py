@@ -14,7 +14,8 @@ class Model:
 
     `cold_users`: answers users it never saw. `cold_items`: can rank items put after its fit.
     `holds_users`: keeps rows of people, so forgetting a user needs a refit. `needs`: what the data must
-    have (``"clock"``, ``"text"`` ...).
+    have (``"clock"``, ``"text"`` ...). `logits`: its scores are log-probabilities, up to a number that all
+    items of a query share. A composition is as its members are; its row speaks of the default ones.
     """
 
     path: str
@@ -24,6 +25,7 @@ class Model:
     cold_items: bool = False
     holds_users: bool = False
     needs: tuple[str, ...] = ()
+    logits: bool = False
 
 
 MODELS: Mapping[str, Model] = {
@@ -32,14 +34,24 @@ MODELS: Mapping[str, Model] = {
     "recent_popular": Model(
         "polyscene.models.recent_popular:RecentPopular", "baseline", "decayed counts", cold_items=True
     ),
-    "covisit": Model("polyscene.models.covisit:Covisit", "neighbours", "transitions, Rendle et al. 2010"),
+    "covisit": Model(
+        "polyscene.models.covisit:Covisit", "neighbours", "transitions, Rendle et al. 2010", logits=True
+    ),
     "item_knn": Model("polyscene.models.item_knn:ItemKnn", "neighbours", "Sarwar et al. 2001"),
     "user_knn": Model(
         "polyscene.models.user_knn:UserKnn", "neighbours", "Herlocker et al. 1999", holds_users=True
     ),
     "ease": Model("polyscene.models.ease:Ease", "linear", "Steck 2019"),
     "ials": Model("polyscene.models.ials:Ials", "factors", "Hu, Koren and Volinsky 2008"),
-    "sasrec": Model("polyscene.models.sasrec:SasRec", "sequence", "Kang and McAuley 2018, as in eSASRec"),
+    "sasrec": Model(
+        "polyscene.models.sasrec:SasRec", "sequence", "Kang and McAuley 2018, as in eSASRec", logits=True
+    ),
+    "average": Model(
+        "polyscene.rank.average:Average", "composition", "linear pool, Stone 1961", logits=True
+    ),
+    "blend": Model(
+        "polyscene.rank.blend:Blend", "composition", "log-linear pool, Genest and Zidek 1986", logits=True
+    ),
 }
 
 KINDS: Mapping[str, str] = {kind: model.path for kind, model in MODELS.items()}

@@ -1,14 +1,15 @@
 """Candidates scored anew by one model."""
 
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import numpy as np
 
 from polyscene.core.config import Config, kind_of
-from polyscene.core.contracts import Data, Effect, Run, ScoresAll, State, Trainable
+from polyscene.core.contracts import Data, Effect, Run, ScoresAll, State
 from polyscene.core.errors import ConfigError
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
+from polyscene.rank.members import trainable
 
 
 class Score(Config, frozen=True, kw_only=True, tag="score"):
@@ -21,11 +22,11 @@ class Score(Config, frozen=True, kw_only=True, tag="score"):
 
     def fit(self, data: Data, run: Run, warm: "ScorePart | None" = None) -> "ScorePart":
         """The model fitted. Raises ConfigError when it can't score every item."""
-        return self._part(_trainable(self.model).fit(data, run, warm.model if warm else None))
+        return self._part(trainable(self.model).fit(data, run, warm.model if warm else None))
 
     def load(self, state: State, run: Run) -> "ScorePart":
         """The model loaded."""
-        return self._part(_trainable(self.model).load(state, run))
+        return self._part(trainable(self.model).load(state, run))
 
     def _part(self, model: object) -> "ScorePart":
         if not isinstance(model, ScoresAll):
@@ -57,7 +58,3 @@ class ScorePart:
         """The model's."""
         state: State = self.model.state()
         return state
-
-
-def _trainable(model: Config) -> Trainable[Any]:
-    return cast("Trainable[Any]", model)
