@@ -1,6 +1,6 @@
 """Losses over the whole catalogue that fit in memory.
 
-Legend: N targets, D width, R item rows, K negatives, C rows of one chunk.
+Legend: N targets, D width, R item rows, F features of evidence, K negatives, C rows of one chunk.
 """
 
 from typing import Any
@@ -10,20 +10,31 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
+from polyscene.nn.evidence import Clues
+
 CHUNK_CELLS = 1_000_000
 """Logits alive at once: 4 MB of float32, near the size of a core's cache."""
 
 
-def full_softmax(hidden_ND: Tensor, items_RD: Tensor, targets_N: Tensor) -> Tensor:
+def full_softmax(
+    hidden_ND: Tensor,
+    items_RD: Tensor,
+    targets_N: Tensor,
+    gates_NF: Tensor | None = None,
+    clues: Clues | None = None,
+) -> Tensor:
     """Mean cross-entropy of the targets against all R items, logits never stored as a whole.
 
-    Loss and gradients are made in one pass over chunks of rows, so the gradient costs nothing later and
-    memory is `CHUNK_CELLS` instead of N x R. A row's loss is reported as 87 at most (the logarithm of
-    float32's smallest number); its gradient is exact all the same.
+    With `clues`, evidence is added to the logits, each feature times its gate. Loss and gradients are
+    made in one pass over chunks of rows, so the gradient costs nothing later and memory is `CHUNK_CELLS`
+    instead of N x R. A row's loss is reported as 87 at most (the logarithm of float32's smallest number);
+    its gradient is exact all the same.
 
     Source: exact; the plain twin is `plain_full_softmax`. Measured in ``bench/train_speed.py``.
     """
-    loss: Tensor = _FullSoftmax.apply(hidden_ND, items_RD, targets_N)  # type: ignore[no-untyped-call]
+    loss: Tensor = _FullSoftmax.apply(  # type: ignore[no-untyped-call]
+        hidden_ND, items_RD, targets_N, gates_NF, clues
+    )
     return loss
 
 
@@ -34,31 +45,46 @@ def plain_full_softmax(hidden_ND: Tensor, items_RD: Tensor, targets_N: Tensor) -
 
 class _FullSoftmax(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden_ND: Tensor, items_RD: Tensor, targets_N: Tensor) -> Tensor:
+    def forward(
+        ctx: Any,
+        hidden_ND: Tensor,
+        items_RD: Tensor,
+        targets_N: Tensor,
+        gates_NF: Tensor | None,
+        clues: Clues | None,
+    ) -> Tensor:
         (N, _), R = hidden_ND.shape, len(items_RD)
         grad_ND, grad_RD = torch.empty_like(hidden_ND), torch.zeros_like(items_RD)
+        grad_NF = None if gates_NF is None else torch.empty_like(gates_NF)
         total = hidden_ND.new_zeros(())
         step = min(max(64, CHUNK_CELLS // R), N)
         logits_CR = hidden_ND.new_empty(step, R)
+        reading = None if clues is None else clues.chunks(R, step)
         for start in range(0, N, step):
             part_CD, target_C1 = hidden_ND[start : start + step], targets_N[start : start + step, None]
             chance_CR = logits_CR[: len(part_CD)]
-            torch.mm(part_CD, items_RD.mT, out=chance_CR)
+            if reading is None or gates_NF is None:
+                torch.mm(part_CD, items_RD.mT, out=chance_CR)
+            else:
+                reading.fill(start, gates_NF[start : start + step], chance_CR)
+                chance_CR.addmm_(part_CD, items_RD.mT)
             torch.softmax(chance_CR, 1, out=chance_CR)
             total -= chance_CR.gather(1, target_C1).clamp_min_(1e-38).log_().sum()
             # What is left of the buffer is the gradient by the logits: probabilities, less 1 at the target.
             chance_CR.scatter_add_(1, target_C1, chance_CR.new_full(target_C1.shape, -1.0))
             torch.mm(chance_CR, items_RD, out=grad_ND[start : start + step])
             grad_RD.addmm_(chance_CR.mT, part_CD)
-        ctx.save_for_backward(grad_ND, grad_RD)
+            if reading is not None and grad_NF is not None:
+                grad_NF[start : start + step] = reading.slopes(chance_CR, grad_NF.shape[1])
+        ctx.save_for_backward(grad_ND, grad_RD, grad_NF)
         return total / N
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        grad_ND, grad_RD = ctx.saved_tensors
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        grad_ND, grad_RD, grad_NF = ctx.saved_tensors
         scale = grad / len(grad_ND)
-        return grad_ND * scale, grad_RD * scale, None
+        return grad_ND * scale, grad_RD * scale, None, None if grad_NF is None else grad_NF * scale, None
 
 
 def sampled_softmax(hidden_ND: Tensor, items_RD: Tensor, targets_N: Tensor, negatives_K: Tensor) -> Tensor:
