@@ -3,7 +3,7 @@ from typing import Annotated, Literal
 import msgspec
 import pytest
 
-from polyscene.core.config import Config, fill, kind_of, read, to_json, with_settings
+from polyscene.core.config import Config, fill, kind_of, load_config, read, to_json, with_settings
 from polyscene.core.errors import ConfigError
 
 
@@ -92,3 +92,41 @@ def test_settings_of_a_command_line_are_read_by_type():
 def test_bad_settings_are_refused(settings, message):
     with pytest.raises(ConfigError, match=message):
         with_settings(Leaf(), settings, "here")
+
+
+def test_settings_reach_into_nested_configs():
+    config = Branch(of=(Leaf(), Leaf(name="b")))
+    changed = with_settings(
+        config, {"of.1.rate": "2", "of.1.name": "c", "only.mode": "fast"}, "here", KINDS
+    )
+    assert changed == Branch(of=(Leaf(), Leaf(rate=2, name="c")), only=Leaf(mode="fast"))
+    texts = {"of": '[{"kind": "leaf"}, {"kind": "branch", "of": []}]', "of.0.rate": "3", "take": "1"}
+    assert with_settings(config, texts, "here", KINDS) == Branch(of=(Leaf(rate=3), Branch(of=())), take=1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"of.2.rate": "1"}, r"here.of: nothing can be set at '2.rate'; it holds 2 configs"),
+        ({"of.x": "1"}, "here.of: nothing can be set at 'x'"),
+        ({"take.x": "1"}, "here.take: nothing can be set at 'x'; it holds 0 configs"),
+        ({"of.0.rat": "1"}, r"here.of\[0\]: unknown key 'rat'; did you mean 'rate'"),
+        ({"of.0": "1"}, r"here.of\[0\]: unknown key ''"),
+        ({"of": "leaf"}, "here.of: expected a list of tables, got str"),
+        ({"only": '{"kind": "lef"}'}, "here.only: unknown kind 'lef'; did you mean 'leaf'"),
+    ],
+)
+def test_bad_settings_of_nested_configs_say_where(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        with_settings(Branch(of=(Leaf(), Leaf())), settings, "here", KINDS)
+
+
+def test_a_config_may_stand_in_a_file(tmp_path):
+    path = tmp_path / "leaf.toml"
+    path.write_text('kind = "leaf"\nrate = 2.0')
+    assert load_config(path, KINDS) == Leaf(rate=2.0)
+    path.write_text("rate = 2.0")
+    with pytest.raises(ConfigError, match=r"leaf.toml: 'kind' is missing"):
+        load_config(path, KINDS)
+    with pytest.raises(ConfigError, match=r"gone.toml: can't be read as TOML"):
+        load_config(tmp_path / "gone.toml", KINDS)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from polyscene.core.answer import answer
-from polyscene.core.config import read
+from polyscene.core.config import Config, read
 from polyscene.core.contracts import Effect, silent
 from polyscene.core.errors import ConfigError, DataError
 from polyscene.dataset.encode import encode
@@ -18,6 +18,7 @@ from polyscene.dataset.split import split
 from polyscene.evaluate.beyond import item_facts
 from polyscene.jobs.evaluate import EvaluateRequest, evaluate
 from polyscene.jobs.exam import Exam
+from polyscene.models.popular import Popular
 from polyscene.models.table import KINDS
 
 USERS, ITEMS, STEPS = 60, 30, 8
@@ -243,3 +244,30 @@ def test_every_baseline_is_a_known_kind():
     from polyscene.jobs.evaluate import BASELINES
 
     assert [read(KINDS, plan, name) for name, plan in BASELINES.items()]
+
+
+def test_a_model_may_stand_in_a_file(request_of, tmp_path):
+    path = tmp_path / "steps.toml"
+    path.write_text('kind = "blend"\nof = [{ kind = "covisit", window = 1 }, { kind = "popular" }]\n')
+    request = replace(request_of, model=str(path), settings={"of.0.last": "1"}, baselines=False)
+    found = evaluate(request)
+    assert (found["model"], found["config"]["kind"]) == ("steps", "blend")
+    assert found["config"]["of"][0]["last"] == 1
+    assert found["metrics"]["hr@5"] == 1.0
+
+
+def test_who_stops_early_may_also_tune_on_the_validation_part(folder):
+    parts = split(encode(load_tables(str(folder)), only_touched=True).data, "loo")
+    seen = []
+
+    class Asked(Config, frozen=True, kw_only=True, tag="asked"):
+        def fit(self, data, run):
+            seen.append((run.holdout, run.validate))
+            return Popular().fit(data, run)
+
+    for valid in (parts.valid, None):
+        facts = item_facts(parts.train, parts.test.queries)
+        Exam(parts.train, parts.test, facts, (10,), 0, valid, silent).sit("asked", Asked())
+    assert seen[0][0] is parts.valid
+    assert seen[0][1] is not None
+    assert seen[1] == (None, None)

@@ -20,7 +20,9 @@ from polyscene.cli.options import (
 
 def evaluate(
     data: Annotated[str, typer.Option("--data", help="A known data set, a folder or a file.")],
-    model: Annotated[str | None, typer.Option("--model", help="A kind; see `polyscene models`.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="A kind (`polyscene models`), or a TOML file with one.")
+    ] = None,
     scenario: Annotated[
         Path | None, typer.Option("--scenario", help="A scenario file instead of a model.")
     ] = None,

@@ -20,7 +20,6 @@ A mapping file says it once for `ingest`, `data check`, `data report` and `evalu
 """
 
 import json
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,7 +27,7 @@ from typing import Any
 
 import msgspec
 
-from polyscene.core.config import fill
+from polyscene.core.config import fill, load_toml
 from polyscene.core.errors import ConfigError, nearest
 from polyscene.dataset.clean import CleaningRules
 from polyscene.dataset.load import DEFAULT_RULES
@@ -81,10 +80,7 @@ def read_reading(path: Path) -> Reading:
     Raises:
         ConfigError: It can't be read, or holds an unknown table or a value of the wrong type.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise ConfigError(f"{path}: can't be read as TOML ({problem})") from problem
+    raw = load_toml(path)
     mapping: dict[str, str] = {}
     for section, content in raw.items():
         if section not in (*SCHEMA, "tables", "rules") or not isinstance(content, dict):

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from polyscene.core.config import find, read, to_json, with_settings
+from polyscene.core.config import find, load_config, read, to_json, with_settings
 from polyscene.core.contracts import Data, Progress, silent
 from polyscene.core.errors import ConfigError, DataError
 from polyscene.dataset.clean import EVALUATION
@@ -38,11 +38,11 @@ BASELINES: Mapping[str, Mapping[str, Any]] = {
 class EvaluateRequest:
     """What to evaluate and how.
 
-    `model` is a kind and `scenario` a file; exactly one is given. `settings` are ``key=value`` texts for
-    the model's config, `mapping` field -> column of the data, `rules` cleaning rules over those of
-    `EVALUATION`. `fit_on`: ``all`` learns from the training
-    and validation parts (None means that on ``test``), ``train`` from the training part alone, with early
-    stopping on the validation part. `ks`: cut-offs, the first is the main one.
+    `model` is a kind, or a TOML file with a ``kind`` and its settings; `scenario` is a file; exactly one is
+    given. `settings` are ``key=value`` texts for the model's config, `mapping` field -> column of the data,
+    `rules` cleaning rules over those of `EVALUATION`. `fit_on`: ``all`` learns from the training and
+    validation parts (None means that on ``test``), ``train`` from the training part alone, with early
+    stopping and tuning on the validation part. `ks`: cut-offs, the first is the main one.
     """
 
     data: str
@@ -164,9 +164,10 @@ def _learner(request: EvaluateRequest) -> tuple[str, Learner, dict[str, Any]]:
             raise ConfigError("evaluate: --set changes a model; change the scenario's file instead")
         scenario = load_scenario(request.scenario)
         return scenario.scenario, Scene(scenario), msgspec.to_builtins(scenario)
-    kind = str(request.model)
-    config = with_settings(find(KINDS, kind, "--model")(), request.settings, f"--model {kind}")
-    return kind, cast("Learner", config), to_json(config)
+    name = str(request.model)
+    plain = load_config(Path(name), KINDS) if name.endswith(".toml") else find(KINDS, name, "--model")()
+    config = with_settings(plain, request.settings, f"--model {name}", KINDS)
+    return Path(name).stem, cast("Learner", config), to_json(config)
 
 
 def _exam(request: EvaluateRequest, parts: Split, fit_on: str, progress: Progress) -> Exam:

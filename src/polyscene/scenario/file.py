@@ -1,6 +1,5 @@
 """Scenario files: TOML read into a typed, checked `Scenario`, which is itself an untrained part."""
 
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,7 @@ import numpy as np
 
 from polyscene.core.arrays import Ragged, distinct
 from polyscene.core.catalogue import Catalogue
-from polyscene.core.config import Config, fill, kind_of
+from polyscene.core.config import Config, fill, kind_of, load_toml
 from polyscene.core.contracts import Data, Run, State
 from polyscene.core.errors import ConfigError, FilterError, nearest
 from polyscene.core.queries import Eligible, Queries
@@ -136,11 +135,7 @@ def load_scenario(path: Path) -> Scenario:
         ConfigError: Not TOML, an unknown key or kind (with the nearest known one), or stages that can't
             work together.
     """
-    try:
-        raw = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as problem:
-        raise ConfigError(f"{path}: can't be read as TOML: {problem}") from problem
-    return read_scenario(raw, str(path))
+    return read_scenario(load_toml(path), str(path))
 
 
 def load_scenarios(folder: Path) -> dict[str, Scenario]:
