@@ -96,3 +96,19 @@ def test_readers_see_the_old_bundle_or_the_new_after_kills_during_write_and_prom
     assert len(promoted) > ROUNDS
     before = Shelf(root).current("home")
     assert Shelf(root).roll_back("home") < before
+
+
+def test_a_training_that_was_killed_comes_to_the_end_of_one_that_was_not(tmp_path):
+    killed_after(random.Random(13), "training_child.py", tmp_path)
+    assert not (tmp_path / "broken.safetensors").exists()
+    command = [sys.executable, HERE / "training_child.py", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=HERE)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    end = next(number for number, line in enumerate(lines) if line.startswith("warnings"))
+    assert "went on from step" in lines[end]
+    assert lines[-1] == "warnings"
+    assert end < len(lines) - end
+    broken, whole = (tmp_path / f"{name}.safetensors" for name in ("broken", "whole"))
+    assert broken.read_bytes() == whole.read_bytes()
+    assert not list(tmp_path.rglob(f"{TEMPORARY}*"))

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
+from pathlib import Path
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
@@ -182,6 +183,22 @@ def silent(label: str, total: int) -> ProgressBar:
 
 
 @dataclass(frozen=True, slots=True)
+class Training:
+    """What a training by gradient steps keeps on disk and may take; other fits look at none of it.
+
+    `checkpoint`: folder it goes on from after a kill, written every `checkpoint_s` seconds; the curve is
+    there too. `tensorboard`, `profile`: folders for event files and for a profiler's trace. `memory_mb`:
+    most that the training itself may allocate at once, in 10^6 bytes.
+    """
+
+    checkpoint: Path | None = None
+    checkpoint_s: float = 60.0
+    tensorboard: Path | None = None
+    profile: Path | None = None
+    memory_mb: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Run:
     """The circumstances of a fit or a load.
 
@@ -190,7 +207,7 @@ class Run:
     `holdout`: those queries and their answers, none of which the fitted data holds, for settings that are
     tuned and not trained; never the test part.
     `budget_s`: stop training in time for this many seconds of wall clock. `threads`: 0 = all, if they pay.
-    `checked(message)` collects plain warnings, such as "stopped before it converged".
+    `warnings` collects plain words, such as "stopped before it converged".
     """
 
     seed: int = 0
@@ -202,6 +219,7 @@ class Run:
     validate: Callable[[Part], float] | None = None
     holdout: Holdout | None = None
     warnings: list[str] = field(default_factory=list)
+    training: Training = Training()
 
     def rng(self) -> np.random.Generator:
         """A fresh generator from the seed."""
@@ -288,6 +306,7 @@ __all__ = [
     "State",
     "StillView",
     "Trainable",
+    "Training",
     "View",
     "bars",
     "silent",

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from hashlib import sha256
 
 import msgspec
-import numpy as np
 
 from polyscene.artifacts.bundle import Facts
 from polyscene.core.clock import SystemClock
 from polyscene.core.contracts import Data, Holdout, Progress, Run, StillView
 from polyscene.core.errors import CanaryError, InputError, nearest
+from polyscene.dataset.digest import digest_of
 from polyscene.dataset.split import split
 from polyscene.dataset.world import World
 from polyscene.evaluate.beyond import item_facts
@@ -171,12 +170,3 @@ def _with_fallbacks(
     shelf = workspace.shelf()
     behind = dict.fromkeys(each for name in names for each in chain(name, scenarios))
     return [name for name in behind if name in names or shelf.current(name) is None]
-
-
-def digest_of(data: Data) -> str:
-    """Sha256 (hex) of the histories that a fit learns from."""
-    digest = sha256(np.ascontiguousarray(data.users).tobytes())
-    digest.update(data.histories.offsets.tobytes())
-    for name in sorted(data.histories.columns):
-        digest.update(np.ascontiguousarray(data.histories[name]).tobytes())
-    return digest.hexdigest()

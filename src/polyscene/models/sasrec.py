@@ -22,6 +22,7 @@ from polyscene.core.rows import Rows
 from polyscene.core.slates import Slates
 from polyscene.nn import loop, machine
 from polyscene.nn.batching import Batch, NextItem, Padded
+from polyscene.nn.checkpoint import identity
 from polyscene.nn.layers import BlockKind, Shape, Trunk, table
 from polyscene.nn.losses import full_softmax, sampled_softmax
 from polyscene.nn.weights import put_tensors, tensors_of
@@ -81,10 +82,12 @@ class SasRec(Config, frozen=True, kw_only=True, tag="sasrec"):
             if warm is not None:
                 network.start_from(warm, rows)
             part = SasRecPart(rows, network, _log_share(sequences.values, len(rows)), self.max_len)
-            self._train(part, sequences, run, chance)
+            self._train(part, sequences, run, chance, identity(self, data))
         return part
 
-    def _train(self, part: "SasRecPart", sequences: Ragged, run: Run, chance: torch.Generator) -> None:
+    def _train(
+        self, part: "SasRecPart", sequences: Ragged, run: Run, chance: torch.Generator, learned: str
+    ) -> None:
         batches = NextItem(
             sequences, max_len=self.max_len, batch_size=self.batch_size, seed=run.seed, device=chance.device
         )
@@ -107,6 +110,7 @@ class SasRec(Config, frozen=True, kw_only=True, tag="sasrec"):
             validate_every=self.validate_every,
             patience=self.patience,
             label="sasrec",
+            identity=learned,
         )
         loop.train(network, batches, loss, plan, run, None if judge is None else lambda: judge(part))
 

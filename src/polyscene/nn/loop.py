@@ -1,20 +1,24 @@
-"""The one training loop: any model, any batches, any loss.
+"""The one training loop: any model, any batches, any loss."""
 
-Legend: P parameters in all.
-"""
-
-import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from itertools import islice
+from typing import Generic, Protocol, TypeVar
 
-import torch
 from torch import Tensor, nn
 
 from polyscene.core.contracts import ProgressBar, Run
-from polyscene.core.errors import ConfigError
-from polyscene.nn.weights import Weights
+from polyscene.nn.checkpoint import Fingerprint, Keeper, keeper_of
+from polyscene.nn.course import Course, Plan
+from polyscene.nn.curves import Curve
+from polyscene.nn.interrupt import Interrupt, interruptible
+from polyscene.nn.memory import fitting, pieces_of
+from polyscene.nn.pace import Pace
+from polyscene.nn.profile import profiled
+
+__all__ = ["Batches", "Outcome", "Plan", "train"]
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
@@ -29,30 +33,8 @@ class Batches(Protocol[T_co]):
         ...
 
     def epoch(self, number: int) -> Iterator[T_co]:
-        """The batches of epoch `number`, counted from 0."""
+        """The batches of epoch `number`, counted from 0; equal numbers give equal batches."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """How to train.
-
-    The learning rate rises from 0 over the first `warm_up` share of all steps, then falls to 0 along a
-    cosine. `l2` is AdamW's decoupled weight decay; `average` the decay of the moving average of weights,
-    which is what gets validated and kept; `clip` the largest gradient norm. Validation every
-    `validate_every` epochs; `patience` validations without a better one end the training.
-    """
-
-    epochs: int
-    learning_rate: float
-    l2: float = 0.01
-    betas: tuple[float, float] = (0.9, 0.98)
-    warm_up: float = 0.05
-    average: float = 0.999
-    clip: float = math.inf
-    validate_every: int = 1
-    patience: int = 3
-    label: str = "training"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,137 +58,118 @@ def train(
     """Trains `model` in place and leaves it in evaluation mode with its best averaged weights.
 
     `validate` scores the model as it stands (higher is better). With ``run.budget_s`` the schedule is
-    shortened to what fits, so that the learning rate still ends at 0, and ``run.warnings`` says so.
+    shortened to what fits, so that the learning rate still ends at 0, and ``run.warnings`` says so. What
+    ``run.training`` asks for is kept on the way. Interrupted once (SIGINT), it ends after the step with
+    what it has, and a later run with the same checkpoint folder goes on from there.
 
     Raises:
-        ConfigError: The loss became infinite or NaN.
+        ConfigError: The loss became infinite or NaN, or ``run.training.memory_mb`` is too small.
+        BundleError: A checkpoint is damaged.
     """
-    training = _Training(model, plan, Pace(batches.steps * plan.epochs, run.budget_s), validate)
-    with run.progress(plan.label, max(1, training.pace.steps)) as bar:
-        for number in range(plan.epochs if batches.steps else 0):
-            training.epoch(number, batches.epoch(number), loss, bar)
-            if training.finished:
-                break
-    if training.pace.spent(training.steps):
-        run.warnings.append(
-            f"stopped before it converged: {plan.label} made {training.steps / batches.steps:.1f} of"
-            f" {plan.epochs} epochs in the {run.budget_s:g} s it was given"
-        )
-    return training.outcome()
+    course = Course(model, plan, Pace(batches.steps * plan.epochs, run.budget_s))
+    course.finished = not course.pace.steps
+    pieces = 1 if course.finished else fitting(course, batches.epoch, loss, run.training.memory_mb)
+    fingerprint = Fingerprint.of(course, run, {"pieces": pieces, "validated": validate is not None})
+    keeper = None if course.finished else keeper_of(course, run, fingerprint)
+    with ExitStack() as stack:
+        watched = _Watched(course, run, fingerprint, keeper, stack)
+        training = _Training(course, batches, loss, pieces, watched)
+        while not course.finished and not watched.interrupt.asked:
+            training.epoch(validate)
+    _tell_what_ended_it(course, batches.steps, watched, run)
+    return Outcome(course.epochs, course.steps, course.loss, course.settle())
 
 
-class Pace:
-    """How far a training is, from 0 to 1: by steps, or by the clock once all steps would not fit.
-
-    Steps alone decide as long as the budget is ample, so that equal seeds give equal weights.
-    """
-
-    TRIAL = 20
-    """Steps before the speed is trusted."""
-
-    def __init__(self, steps: int, budget_s: float | None) -> None:
-        self.steps = steps
-        self.budget_s = budget_s
-        self.reserve_s = 0.0
-        """Kept back for the last validation."""
-        self._began = time.monotonic()
-        self._short = False
-
-    def at(self, step: int) -> float:
-        """The share done when `step` steps are."""
-        share = step / self.steps
-        clock = self._clock()
-        self._short |= clock >= 1 or (step >= self.TRIAL and clock > share)
-        return min(1.0, max(share, clock)) if self._short else share
-
-    def spent(self, step: int) -> bool:
-        """Whether the budget ran out with steps still to make."""
-        return step < self.steps and self._clock() >= 1
-
-    def _clock(self) -> float:
-        if self.budget_s is None:
-            return 0.0
-        return (time.monotonic() - self._began) / max(self.budget_s - self.reserve_s, 1e-9)
-
-
-class _Training:
-    """The state of one training."""
+class _Watched:
+    """A course, and all who are told how it goes."""
 
     def __init__(
-        self, model: nn.Module, plan: Plan, pace: Pace, validate: Callable[[], float] | None
+        self, course: Course, run: Run, fingerprint: Fingerprint, keeper: Keeper | None, stack: ExitStack
     ) -> None:
-        self.model, self.plan, self.pace, self.validate = model, plan, pace, validate
-        self.weights = Weights(model)
-        self.optimiser = torch.optim.AdamW(
-            [self.weights.flat], lr=0.0, betas=plan.betas, weight_decay=plan.l2, fused=True
-        )
-        self.epochs = self.steps = self.stale = 0
-        self.loss = math.nan
-        self.best: tuple[float, Tensor] | None = None
-        self.finished = False
+        asked, label, steps = run.training, course.plan.label, course.pace.steps
+        self.course, self.keeper = course, keeper
+        board = None if asked.tensorboard is None else asked.tensorboard / fingerprint.name
+        self.curve = Curve(course, None if keeper is None else keeper.folder, board)
+        stack.callback(self.curve.close)
+        self.interrupt: Interrupt = stack.enter_context(interruptible())
+        self.bar: ProgressBar = stack.enter_context(run.progress(label, max(1, steps)))
+        device = course.weights.flat.device
+        self._traced = stack.enter_context(profiled(asked.profile, label, device, steps - course.steps))
+        if course.steps:
+            self.bar.advance(course.steps)
 
-    def epoch(
-        self, number: int, batches: Iterator[T], loss: Callable[[T], Tensor], bar: ProgressBar
+    def stepped(self, loss: float, batch: object) -> None:
+        """A step was made."""
+        self.bar.advance(1, self.curve.saw(loss, batch))
+        self._traced()
+        if self.keeper is not None:
+            self.keeper.keep_when_due(self.course)
+
+    def keep(self) -> None:
+        """Writes a checkpoint, if any are wanted."""
+        if self.keeper is not None:
+            self.keeper.keep(self.course)
+
+
+class _Training(Generic[T]):
+    """A course over batches."""
+
+    def __init__(
+        self,
+        course: Course,
+        batches: Batches[T],
+        loss: Callable[[T], Tensor],
+        pieces: int,
+        watched: _Watched,
     ) -> None:
-        """One pass over the batches, cut short when the budget is spent, then a validation if due."""
-        self.model.train()
-        self.epochs = number + 1
-        losses = []
-        for batch in batches:
-            losses.append(self._step(loss(batch)))
-            bar.advance(1, self._note(losses[-1]))
-            self.finished = self.pace.spent(self.steps)
-            if self.finished:
+        self.course, self.batches, self.loss = course, batches, loss
+        self.pieces, self.watched = pieces, watched
+
+    def epoch(self, validate: Callable[[], float] | None) -> None:
+        """The rest of a pass over the batches, cut short when the budget is spent; a validation if due."""
+        course, interrupt = self.course, self.watched.interrupt
+        course.model.train()
+        for batch in self._rest():
+            self.watched.stepped(course.step(self.loss, pieces_of(batch, self.pieces)), batch)
+            course.finished = course.pace.spent(course.steps)
+            if course.finished or interrupt.asked:
                 break
-        self.loss = sum(losses) / len(losses)
-        self.finished |= self.epochs == self.plan.epochs
-        if self.validate and (self.finished or self.epochs % self.plan.validate_every == 0):
-            self._judge(self.validate)
+        course.loss = course.total / course.place
+        course.finished |= course.steps == course.pace.steps
+        broken_off = interrupt.asked and not course.finished
+        if broken_off:
+            self.watched.keep()
+        due = course.finished or broken_off or course.epochs % course.plan.validate_every == 0
+        if validate is not None and due:
+            began = time.monotonic()
+            self.watched.curve.judged(course.judge(validate))
+            course.pace.reserve_s = time.monotonic() - began
+        if not broken_off:
+            course.place, course.total = 0, 0.0
+            if course.finished or interrupt.asked:
+                self.watched.keep()
 
-    def _step(self, loss: Tensor) -> float:
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise ConfigError(
-                f"{self.plan.label}: the loss became {value} at step {self.steps + 1}; lower learning_rate"
-                f" (now {self.plan.learning_rate:g})"
-            )
-        flat = self.weights.flat
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self.plan.clip < math.inf:
-            nn.utils.clip_grad_norm_(flat, self.plan.clip)
-        self.optimiser.param_groups[0]["lr"] = self._learning_rate()
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=False)
-        self.steps += 1
-        # A young average follows faster, so that it forgets the random start.
-        self.weights.follow(min(self.plan.average, self.steps / (self.steps + 9)))
-        return value
+    def _rest(self) -> Iterator[T]:
+        """What is left of the running epoch, or the next one."""
+        course = self.course
+        course.epochs += not course.place
+        batches = self.batches.epoch(course.epochs - 1)
+        if course.place:
+            # What was learned from is made again and passed over; the chance that this takes is put back.
+            chance = course.chance()
+            for _ in islice(batches, course.place):
+                pass
+            course.put_chance(chance)
+        return batches
 
-    def _learning_rate(self) -> float:
-        done, warm_up = self.pace.at(self.steps), self.plan.warm_up
-        if done < warm_up:
-            return self.plan.learning_rate * done / warm_up
-        return self.plan.learning_rate * 0.5 * (1 + math.cos(math.pi * (done - warm_up) / (1 - warm_up)))
 
-    def _judge(self, validate: Callable[[], float]) -> None:
-        began = time.monotonic()
-        self.model.eval()
-        with self.weights.averaged():
-            score = validate()
-        self.pace.reserve_s = time.monotonic() - began
-        if self.best is None or score > self.best[0]:
-            self.best, self.stale = (score, self.weights.average.clone()), 0
-        else:
-            self.stale += 1
-            self.finished |= self.stale >= self.plan.patience
-
-    def _note(self, loss: float) -> str:
-        score = "" if self.best is None else f" best {self.best[0]:.4f}"
-        return f"epoch {self.epochs}/{self.plan.epochs} loss {loss:.3f}{score}"
-
-    def outcome(self) -> Outcome:
-        """Leaves the model with its best weights, in evaluation mode, and tells how it went."""
-        score, values = self.best or (None, self.weights.average)
-        self.weights.flat.data.copy_(values)
-        self.model.eval().requires_grad_(False).zero_grad()
-        return Outcome(self.epochs, self.steps, self.loss, score)
+def _tell_what_ended_it(course: Course, steps: int, watched: _Watched, run: Run) -> None:
+    spent = course.pace.spent(course.steps)
+    if not spent and (course.finished or not watched.interrupt.asked):
+        return
+    why = f"in the {run.budget_s:g} s it was given" if spent else "until it was interrupted"
+    plan = course.plan
+    made = f"{plan.label} made {course.steps / steps:.1f} of {plan.epochs} epochs"
+    run.warnings.append(f"stopped before it converged: {made} {why}")
+    if not spent and watched.keeper is not None:
+        run.warnings.append(f"{plan.label}: the same command goes on from {watched.keeper.folder}")
