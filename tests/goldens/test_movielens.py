@@ -19,11 +19,17 @@ from polyscene.models.table import KINDS
 pytestmark = [pytest.mark.golden, pytest.mark.xdist_group("goldens")]
 
 SLOW = {"average", "blend", "sasrec"}
-QUERIES = {("ml-1m", "loo"): 6040, ("ml-1m", "time"): 1180, ("ml-100k", "loo"): 943}
+QUERIES = {
+    ("ml-1m", "loo"): 6040,
+    ("ml-1m", "time"): 1180,
+    ("ml-100k", "loo"): 943,
+    ("ml-1m", "cold"): 5969,
+}
 DIGESTS = {
     ("ml-1m", "loo"): "5726ab653fb7203d",
     ("ml-1m", "time"): "12fe56d035e8063f",
     ("ml-100k", "loo"): "40968ccd40e86847",
+    ("ml-1m", "cold"): "cd67676da27170b1",
 }
 ROWS = [
     # data, protocol, kind, hr@10, ndcg@10, half of the band
@@ -39,6 +45,7 @@ ROWS = [
     ("ml-1m", "time", "recent_popular", 0.7288, 0.2768, 0.003),
     ("ml-1m", "time", "covisit", 0.5992, 0.1801, 0.004),
     ("ml-1m", "time", "ease", 0.7000, 0.2615, 0.001),
+    ("ml-1m", "cold", "content_knn", 0.0625, 0.0307, 0.002),
     ("ml-100k", "loo", "random", 0.0095, 0.0044, 0.004),
     ("ml-100k", "loo", "popular", 0.0859, 0.0439, 0.001),
     ("ml-100k", "loo", "recent_popular", 0.0870, 0.0460, 0.002),

@@ -37,6 +37,9 @@ MODELS: Mapping[str, Model] = {
     "covisit": Model(
         "polyscene.models.covisit:Covisit", "neighbours", "transitions, Rendle et al. 2010", logits=True
     ),
+    "content_knn": Model(
+        "polyscene.models.content_knn:ContentKnn", "neighbours", "Pazzani and Billsus 2007", cold_items=True
+    ),
     "item_knn": Model("polyscene.models.item_knn:ItemKnn", "neighbours", "Sarwar et al. 2001"),
     "user_knn": Model(
         "polyscene.models.user_knn:UserKnn", "neighbours", "Herlocker et al. 1999", holds_users=True
@@ -45,6 +48,9 @@ MODELS: Mapping[str, Model] = {
     "ials": Model("polyscene.models.ials:Ials", "factors", "Hu, Koren and Volinsky 2008"),
     "sasrec": Model(
         "polyscene.models.sasrec:SasRec", "sequence", "Kang and McAuley 2018, as in eSASRec", logits=True
+    ),
+    "generative": Model(
+        "polyscene.models.generative:Generative", "generative", "TIGER, Rajput et al. 2023", cold_items=True
     ),
     "average": Model(
         "polyscene.rank.average:Average", "composition", "linear pool, Stone 1961", logits=True
