@@ -49,9 +49,6 @@ MODELS: Mapping[str, Model] = {
     "sasrec": Model(
         "polyscene.models.sasrec:SasRec", "sequence", "Kang and McAuley 2018, as in eSASRec", logits=True
     ),
-    "generative": Model(
-        "polyscene.models.generative:Generative", "generative", "TIGER, Rajput et al. 2023", cold_items=True
-    ),
     "average": Model(
         "polyscene.rank.average:Average", "composition", "linear pool, Stone 1961", logits=True
     ),
