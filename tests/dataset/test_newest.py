@@ -1,0 +1,34 @@
+from dataclasses import replace
+
+import numpy as np
+
+from polyscene.core.queries import history_of
+from polyscene.dataset.newest import newest_out
+from polyscene.testing.worlds import noise
+
+
+def test_answers_are_gone_from_the_data_and_from_the_histories() -> None:
+    lists = [[1, 2, 3], [4, 5], [6, 7, 6, 1], []]
+    data = replace(noise(4, 9), histories=history_of(lists))
+    before, asked = newest_out(data, 10, np.random.default_rng(0))
+    assert [before.histories.ragged("item")[row].tolist() for row in range(4)] == [
+        [1, 2],
+        [4, 5],
+        [6, 7, 6],
+        [],
+    ]
+    assert asked.targets.values.tolist() == [3, 1]
+    assert asked.queries.users.tolist() == data.users[[0, 2]].tolist()
+    assert asked.queries.history.ragged("item")[1].tolist() == [6, 7, 6]
+    assert asked.queries.exclude[1].tolist() == [6, 7, 6]
+    assert asked.queries.at.tolist() == [2, 3]
+    assert not asked.queries.allowed.of(0)[7]  # a deleted item of the noisy world
+
+
+def test_of_many_users_a_seeded_few_are_asked() -> None:
+    data = noise(users=50)
+    one, other = (newest_out(data, 5, np.random.default_rng(seed)) for seed in (1, 1))
+    assert len(one[1].queries) == 5
+    assert one[1].queries.users.tolist() == other[1].queries.users.tolist()
+    able = int((data.histories.lengths >= 3).sum())
+    assert len(one[0].histories["item"]) == len(data.histories["item"]) - able
