@@ -23,7 +23,7 @@ from polyscene.core.slates import Slates
 from polyscene.nn import loop, machine
 from polyscene.nn.backbone import Backbone
 from polyscene.nn.events import TIME_BUCKETS, Clock, Lesson, Lessons, Reader
-from polyscene.nn.evidence import Clues, Evidence, Folds, spread
+from polyscene.nn.evidence import Clues, Evidence, Folds, running_sums, spread
 from polyscene.nn.layers import BlockKind, Shape
 from polyscene.nn.losses import full_softmax
 from polyscene.nn.products import product
@@ -68,12 +68,10 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
         table = reader.table(data.histories, rows)
         sequences = table.ragged("row")
         with_ease = 0 < len(rows) <= self.ease_items and self.ease_l2 > 0
-        evidence = (
-            Evidence.of(sequences, len(rows), self.lags, self.ease_l2 if with_ease else None)
-            if self.lags >= 0
-            else None
-        )
-        folds = Folds(sequences, len(rows), self.ease_l2, self.folds) if with_ease and evidence else None
+        folds = Folds(sequences, len(rows), self.ease_l2, self.folds) if with_ease else None
+        evidence = None
+        if self.lags >= 0:
+            evidence = Evidence.of(sequences, len(rows), self.lags, None if folds is None else folds.whole)
         with machine.settled(run) as device:
             chance = torch.Generator(device).manual_seed(run.seed)
             network = self._network(len(rows), reader, 0 if evidence is None else evidence.features, chance)
@@ -119,29 +117,8 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
 def _clues(evidence: Evidence, folds: Folds | None, table: RaggedTable, lesson: Lesson) -> Clues:
     rows, places, users = table["row"], lesson.places, lesson.users
     firsts = table.offsets[users]
-    cells = evidence.cells(rows, places, firsts, lesson.targets.numpy())
-    prior = torch.from_numpy(evidence.prior)
-    if folds is None:
-        return Clues(prior, cells)
-    count = folds.count
-    own = torch.from_numpy(folds.fold_U[users] * count + rows[places])
-    heads = np.flatnonzero(np.concatenate([[True], users[1:] != users[:-1]]))
-    older = places[heads] - firsts[heads]
-    opens = np.full(len(places), -1)
-    opens[heads] = np.arange(len(heads))
-    before = None
-    if older.any():
-        from polyscene.core.arrays import offsets_of, spans
-
-        index = np.repeat(folds.fold_U[users[heads]] * count, older) + rows[spans(firsts[heads], older)]
-        before = torch.nn.functional.embedding_bag(
-            torch.from_numpy(index),
-            folds.weights,
-            torch.from_numpy(offsets_of(older)),
-            mode="sum",
-            include_last_offset=True,
-        )
-    return Clues(prior, cells, folds.weights, own, opens, before)
+    sums = None if folds is None else running_sums(folds, rows, places, firsts, users)
+    return Clues.of(evidence, rows, places, firsts, lesson.targets, sums)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,12 +154,9 @@ class FoundationPart:
                 )
             for start in range(0, len(some), 256):
                 block = some[start : start + 256]
-                cells = self.evidence.cells(
-                    table["row"], table.offsets[1:][block] - 1, table.offsets[:-1][block]
-                )
-                clues = Clues(torch.from_numpy(self.evidence.prior), cells)
+                clues = Clues.of(self.evidence, table["row"], table.offsets[1:][block] - 1, table.offsets[:-1][block])
                 out = torch.empty(len(block), len(self.rows))
-                clues.chunks(len(self.rows), len(block)).fill(0, gates_BF[block], out)
+                clues.reading(len(block)).fill(0, gates_BF[block], out)
                 if self.evidence.ease is not None:
                     ease = torch.from_numpy(product(counts[block], self.evidence.ease))
                     out += ease / spread(ease) * gates_BF[block][:, -1:]

@@ -5,63 +5,77 @@ linear model (EASE) makes of the whole history. A Transformer learns the last tw
 counted, they cost a fit of seconds. While a network trains, a user's own events are left out of what is
 counted for that user, so that the weights are learned on evidence as it will be for the next event.
 
-Legend: N positions, R item rows, F features, C positions of one chunk, M counted cells, V folds.
+Legend: N positions, R item rows, F features, C positions of one chunk, M counted cells, V folds, S sequences.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from scipy import linalg, sparse
 from torch import Tensor
 
-from polyscene.core.arrays import Array, Floats, Ragged, spans
+from polyscene.core.arrays import Array, Floats, Ragged, offsets_of, spans
 
 SMOOTHING = 20.0
 """Prior events, spread by popularity, that every row of transitions starts from."""
+DENSE_CELLS = 30_000_000
+"""Transitions of one lag are laid out in full up to this size (120 MB of float32); rows are then read, not built."""
 
 
-@dataclass(frozen=True, slots=True)
 class Lag:
-    """Counts of what came `lag` events after each item, as rows of sorted columns.
+    """How much an item speaks for each other to come `lag` events later.
 
-    Shapes: `offsets` (R+1,), `columns` (M,) int32, `counts` (M,) float32.
+    That is the logarithm of the other's chance over its popularity share, up to a constant of the row.
+
+    Shapes: `offsets` (R+1,), `columns` (M,) int64 rising within a row, `counts` (M,) float32.
     """
 
-    lag: int
-    offsets: Array
-    columns: Array
-    counts: Floats
+    def __init__(self, lag: int, offsets: Array, columns: Array, counts: Floats, prior: Floats) -> None:
+        self.lag, self.offsets, self.columns, self.counts, self._prior = lag, offsets, columns, counts, prior
+        self._values = _worth(counts, prior[columns])
+        self._keys = np.repeat(np.arange(len(prior)), np.diff(offsets)) * len(prior) + columns
+        self._dense: Tensor | None = None
+        if (len(prior) + 1) * len(prior) <= DENSE_CELLS:
+            self._dense = torch.zeros(len(prior) + 1, len(prior))
+            self._dense.view(-1)[torch.from_numpy(self._keys)] = torch.from_numpy(self._values)
 
     @classmethod
-    def of(cls, sequences: Ragged, count: int, lag: int) -> "Lag":
-        """Counted within each sequence."""
+    def of(cls, sequences: Ragged, lag: int, prior: Floats) -> "Lag":
+        """Counted within each sequence; `prior` (R,) is the log popularity share."""
         owner, values = sequences.rows(), sequences.values
         same = owner[lag:] == owner[:-lag]
         source, after = values[:-lag][same], values[lag:][same]
         ones = np.ones(len(source), np.float32)
-        matrix = sparse.csr_matrix((ones, (source, after)), (count, count))
+        matrix = sparse.csr_matrix((ones, (source, after)), (len(prior), len(prior)))
         matrix.sort_indices()
-        return cls(lag, matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data)
+        return cls(lag, matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data, prior)
 
+    def sources(self, rows: Array, places: Array, firsts: Array) -> Array:
+        """(N,) the row that speaks at each place: the lag-newest of its history, -1 where that is too short."""
+        before = places - self.lag + 1
+        return np.where(before >= firsts, rows[np.maximum(before, 0)], -1)
 
-@dataclass(frozen=True, slots=True)
-class Cells:
-    """Feature values that are not zero, of N positions.
+    def without_own(self, sources: Array, targets: Array) -> Floats:
+        """(N,) what each source says of its target, one count taken off: the very one to be predicted."""
+        keys = sources * len(self._prior) + targets
+        cell = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        counts = np.where((self._keys[cell] == keys) & (sources >= 0), self.counts[cell] - 1, 0)
+        return _worth(counts, self._prior[targets])
 
-    Shapes: `offsets` (N+1,); `rows`, `columns`, `features` (M,) int64; `values` (M,) float32.
-    """
-
-    offsets: Tensor
-    rows: Tensor
-    columns: Tensor
-    features: Tensor
-    values: Tensor
-
-    def between(self, start: int, stop: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Row in the stretch, column, feature and value of the cells of positions ``start .. stop``."""
-        part = slice(int(self.offsets[start]), int(self.offsets[stop]))
-        return self.rows[part] - start, self.columns[part], self.features[part], self.values[part]
+    def fill(self, sources: Tensor, out_CR: Tensor) -> None:
+        """Writes what each source says into `out_CR`; nothing where it is -1."""
+        R = out_CR.shape[1]
+        rows_C = torch.where(sources < 0, R, sources)
+        if self._dense is not None:
+            torch.index_select(self._dense, 0, rows_C, out=out_CR)
+            return
+        known = np.where(sources.numpy() < 0, 0, sources.numpy())
+        lengths = np.where(sources.numpy() < 0, 0, np.diff(self.offsets)[known])
+        cells = spans(self.offsets[known], lengths)
+        flat = np.repeat(np.arange(len(known)) * R, lengths) + self.columns[cells]
+        out_CR.zero_().view(-1)[torch.from_numpy(flat)] = torch.from_numpy(self._values[cells])
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,133 +91,162 @@ class Evidence:
     ease: Floats | None
 
     @classmethod
-    def of(cls, sequences: Ragged, count: int, lags: int, ease_l2: float | None) -> "Evidence":
-        """Counted from `sequences` of rows; `ease_l2` None leaves the linear model out."""
+    def of(cls, sequences: Ragged, count: int, lags: int, ease: Floats | None) -> "Evidence":
+        """Counted from `sequences` of rows; `ease` is a linear model fitted on them."""
         shares = np.bincount(sequences.values, minlength=count) + 0.1
         prior = np.log(shares / shares.sum()).astype(np.float32)
-        counted = tuple(Lag.of(sequences, count, lag) for lag in range(1, lags + 1))
-        ease = None if ease_l2 is None else ease_weights(_gram(sequences, count), ease_l2)
-        return cls(prior, counted, ease)
+        return cls(prior, tuple(Lag.of(sequences, lag, prior) for lag in range(1, lags + 1)), ease)
 
     @property
     def features(self) -> int:
         """How many there are (F): popularity, each lag, and the linear model."""
         return 1 + len(self.lags) + (self.ease is not None)
 
-    def cells(self, rows: Array, places: Array, firsts: Array, targets: Array | None = None) -> Cells:
-        """The transitions that speak at N places of the flat event rows `rows`.
-
-        `firsts` (N,) is where each place's history begins. With `targets` (N,), one event is taken off the
-        count of the target: the very one that is to be predicted.
-        """
-        parts = []
-        for feature, lag in enumerate(self.lags, 1):
-            known = np.flatnonzero(places - lag.lag + 1 >= firsts)
-            source = rows[places[known] - lag.lag + 1]
-            lengths = lag.offsets[source + 1] - lag.offsets[source]
-            cells = spans(lag.offsets[source], lengths)
-            row, column, counts = np.repeat(known, lengths), lag.columns[cells], lag.counts[cells]
-            if targets is not None:
-                counts = counts - (column == targets[row])
-            value = np.log1p(counts / (SMOOTHING * np.exp(self.prior[column])))
-            parts.append((row, column, np.full(len(row), feature), value.astype(np.float32)))
-        row, column, feature, value = (
-            np.concatenate([part[number] for part in parts]) if parts else np.zeros(0, np.int64)
-            for number in range(4)
-        )
-        order = np.argsort(row, kind="stable")
-        offsets = np.searchsorted(row[order], np.arange(len(places) + 1))
-        whole = (torch.from_numpy(each[order].astype(np.int64)) for each in (row, column, feature))
-        return Cells(torch.from_numpy(offsets), *whole, torch.from_numpy(value[order].astype(np.float32)))
-
 
 class Folds:
-    """The linear model fitted V times, each time without one V-th of the users.
+    """The linear model fitted V times, each time without one V-th of the users, and once with all.
 
-    Shapes: `weights` (V * R, R), row ``fold * R + item``.
+    Shapes: `weights` (V * R, R), row ``fold * R + item``; `whole` (R, R).
     """
 
     def __init__(self, sequences: Ragged, count: int, l2: float, folds: int) -> None:
         self.fold_U = np.arange(len(sequences)) % folds
         self.count = count
-        whole = _gram(sequences, count)
-        self.weights = torch.empty(folds * count, count)
-        for fold in range(folds):
-            held = sequences.take(np.flatnonzero(self.fold_U == fold))
-            weights = ease_weights(whole - _gram(held, count), l2)
-            self.weights[fold * count : (fold + 1) * count] = torch.from_numpy(weights)
+        grams = [gram(sequences.take(np.flatnonzero(self.fold_U == fold)), count) for fold in range(folds)]
+        total = np.sum(grams, axis=0)
+        self.whole = ease_weights(total, l2)
+        self.weights = torch.from_numpy(np.concatenate([ease_weights(total - each, l2) for each in grams]))
+
+    def own(self, users: Array, rows: Array) -> Tensor:
+        """(N,) row of `weights` for an item of a user's history."""
+        return torch.from_numpy(self.fold_U[users] * self.count + rows)
+
+
+@dataclass(frozen=True, slots=True)
+class Voices:
+    """One lag at the N positions of a batch: `sources` (N,) rows, and `own` (N,) what is said of the target."""
+
+    lag: Lag
+    sources: Tensor
+    own: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """The linear model at the N positions of a batch, as running sums of rows of its weights.
+
+    Shapes: `weights` (V * R, R); `own` (N,) row of the newest item of each position; `opens` (N,) number of
+    the sequence that begins at a position, else -1; `before` (S, R) what came before the batch's window.
+    """
+
+    weights: Tensor
+    own: Tensor
+    opens: Array
+    before: Tensor
 
 
 @dataclass(frozen=True, slots=True)
 class Clues:
     """The evidence at the N positions of a batch, to be added to logits chunk by chunk.
 
-    Shapes: `prior` (R,); `own` (N,) int64 row of `weights` for the newest item of each position; `opens` (N,) row
-    of `before` where a position is the first of its sequence in the batch, else -1; `before` (S, R) what the
-    linear model makes of events older than the batch's window.
+    Shapes: `prior` (R,); `targets` (N,) what is to be predicted, None outside training.
     """
 
     prior: Tensor
-    cells: Cells
-    weights: Tensor | None = None
-    own: Tensor | None = None
-    opens: Array | None = None
-    before: Tensor | None = None
+    voices: Sequence[Voices]
+    sums: Sums | None = None
+    targets: Tensor | None = None
 
-    def chunks(self, R: int, step: int) -> "Reading":
+    @classmethod
+    def of(
+        cls,
+        evidence: Evidence,
+        rows: Array,
+        places: Array,
+        firsts: Array,
+        targets: Tensor | None = None,
+        sums: Sums | None = None,
+    ) -> "Clues":
+        """Those at N `places` of the flat event rows; `firsts` (N,) is where each place's history begins."""
+        voices = []
+        for lag in evidence.lags:
+            sources = lag.sources(rows, places, firsts)
+            own = None if targets is None else torch.from_numpy(lag.without_own(sources, targets.numpy()))
+            voices.append(Voices(lag, torch.from_numpy(sources), own))
+        return cls(torch.from_numpy(evidence.prior), voices, sums, targets)
+
+    def reading(self, step: int) -> "Reading":
         """A reader of chunks of at most `step` positions; they must be read in order."""
-        return Reading(self, torch.zeros(R), torch.empty(step, R))
+        return Reading(self, step)
 
 
+@dataclass(slots=True)
 class Reading:
-    """One pass over the chunks of a batch; holds what runs on from one chunk into the next."""
+    """One pass over the chunks of a batch; holds the chunk's features, and what runs on into the next."""
 
-    def __init__(self, clues: Clues, carry_R: Tensor, scratch_CR: Tensor) -> None:
-        self.clues, self.carry, self.scratch = clues, carry_R, scratch_CR
-        self.at = (0, 0)
+    clues: Clues
+    step: int
+    carry: Array = field(init=False)
+    features: list[Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        R, clues = len(self.clues.prior), self.clues
+        self.carry = np.zeros(R, np.float32)
+        count = len(clues.voices) + (clues.sums is not None)
+        self.features = [torch.empty(self.step, R) for _ in range(count)]
 
     def fill(self, start: int, gates_CF: Tensor, out_CR: Tensor) -> None:
         """Writes the weighed evidence of positions from `start` on into `out_CR`."""
         clues, stop = self.clues, start + len(gates_CF)
-        self.at = (start, stop)
         torch.mul(gates_CF[:, :1], clues.prior, out=out_CR)
-        row, column, feature, value = clues.cells.between(start, stop)
-        flat = row * out_CR.shape[1] + column
-        out_CR.view(-1).index_add_(0, flat, value * gates_CF[row, feature])
-        if clues.weights is not None:
-            self._run(start, stop)
-            ease_CR = self.scratch[: stop - start]
-            out_CR.addcmul_(ease_CR, gates_CF[:, -1:])
+        for number, voices in enumerate(clues.voices):
+            feature_CR = self.features[number][: stop - start]
+            voices.lag.fill(voices.sources[start:stop], feature_CR)
+            if voices.own is not None and clues.targets is not None:
+                feature_CR.scatter_(1, clues.targets[start:stop, None], voices.own[start:stop, None])
+            out_CR.addcmul_(feature_CR, gates_CF[:, number + 1, None])
+        if clues.sums is not None:
+            feature_CR = self.features[-1][: stop - start]
+            self._run(clues.sums, start, feature_CR)
+            out_CR.addcmul_(feature_CR, gates_CF[:, -1:])
 
-    def slopes(self, grad_CR: Tensor, features: int) -> Tensor:
+    def slopes(self, grad_CR: Tensor) -> Tensor:
         """(C, F) the gradient of each gate, from that of the logits of the chunk last filled."""
-        clues, (start, stop) = self.clues, self.at
-        slopes_CF = grad_CR.new_zeros(len(grad_CR), features)
-        slopes_CF[:, 0] = grad_CR @ clues.prior
-        row, column, feature, value = clues.cells.between(start, stop)
-        pull = grad_CR.view(-1)[row * grad_CR.shape[1] + column] * value
-        slopes_CF.view(-1).index_add_(0, row * features + feature, pull)
-        if clues.weights is not None:
-            slopes_CF[:, -1] = (grad_CR * self.scratch[: stop - start]).sum(1)
-        return slopes_CF
+        slopes = [grad_CR @ self.clues.prior]
+        for feature_CR in self.features:
+            # Twice as fast as any of torch's ways to multiply and sum along rows.
+            dots = np.einsum("cr,cr->c", grad_CR.numpy(), feature_CR[: len(grad_CR)].numpy())
+            slopes.append(torch.from_numpy(dots))
+        return torch.stack(slopes, 1)
 
-    def _run(self, start: int, stop: int) -> None:
+    def _run(self, sums: Sums, start: int, out_CR: Tensor) -> None:
         """The linear model's scores of every prefix, in units of their own spread over the items."""
-        clues = self.clues
-        assert clues.weights is not None and clues.own is not None and clues.opens is not None
-        ease_CR = self.scratch[: stop - start]
-        torch.index_select(clues.weights, 0, clues.own[start:stop], out=ease_CR)
-        rows, before = ease_CR.numpy(), None if clues.before is None else clues.before.numpy()
-        carry = self.carry.numpy()
+        stop = start + len(out_CR)
+        torch.index_select(sums.weights, 0, sums.own[start:stop], out=out_CR)
+        rows, before, carry = out_CR.numpy(), sums.before.numpy(), self.carry
         # Long adds in a plain loop: three times faster than torch's or numpy's running sum along this axis.
-        for number, opens in enumerate(clues.opens[start:stop].tolist()):
-            if opens < 0:
-                rows[number] += carry
-            elif before is not None:
-                rows[number] += before[opens]
+        for number, opens in enumerate(sums.opens[start:stop].tolist()):
+            rows[number] += carry if opens < 0 else before[opens]
             carry = rows[number]
-        self.carry = torch.from_numpy(carry.copy())
-        ease_CR.div_(spread(ease_CR))
+        self.carry = carry.copy()
+        out_CR.div_(spread(out_CR))
+
+
+def running_sums(folds: Folds, rows: Array, places: Array, firsts: Array, users: Array) -> Sums:
+    """The linear model at `places`, each user scored by the fold that never saw them.
+
+    Places of one user follow one another; `users` (N,) and `firsts` (N,) as in `Clues.of`.
+    """
+    heads = np.flatnonzero(np.concatenate([[True], users[1:] != users[:-1]]))
+    older = places[heads] - firsts[heads]
+    opens = np.full(len(places), -1)
+    opens[heads] = np.arange(len(heads))
+    past = folds.own(np.repeat(users[heads], older), rows[spans(firsts[heads], older)])
+    offsets = torch.from_numpy(offsets_of(older))
+    before_SR = torch.nn.functional.embedding_bag(
+        past, folds.weights, offsets, mode="sum", include_last_offset=True
+    )
+    return Sums(folds.weights, folds.own(users, rows[places]), opens, before_SR)
 
 
 def spread(scores_BR: Tensor) -> Tensor:
@@ -214,23 +257,28 @@ def spread(scores_BR: Tensor) -> Tensor:
     return torch.where(spread_B1 > 1e-6, spread_B1, torch.ones_like(spread_B1))
 
 
-def ease_weights(gram: Array, l2: float) -> Floats:
+def ease_weights(gram_RR: Array, l2: float) -> Floats:
     """(R, R) weights of EASE, zero on the diagonal, from the co-occurrence counts.
 
     Source: Steck 2019.
     """
-    lifted = gram.astype(np.float32)
+    lifted = gram_RR.astype(np.float32)
     lifted[np.diag_indices_from(lifted)] += l2
-    inverse = linalg.inv(lifted, overwrite_a=True, check_finite=False)
+    inverse = linalg.inv(lifted, assume_a="pos", overwrite_a=True, check_finite=False)
     weights: Floats = (inverse / -np.diag(inverse)).astype(np.float32)
     np.fill_diagonal(weights, 0)
     return weights
 
 
-def _gram(sequences: Ragged, count: int) -> Array:
+def gram(sequences: Ragged, count: int) -> Array:
     """(R, R) how many sequences hold both items."""
     ones = np.ones(len(sequences.values), np.float32)
     seen = sparse.csr_matrix((ones, sequences.values, sequences.offsets), (len(sequences), count))
     seen.sum_duplicates()
     seen.data[:] = 1
     return np.asarray((seen.T @ seen).toarray(), np.float32)
+
+
+def _worth(counts: Array, prior: Array) -> Floats:
+    worth: Floats = np.log1p(counts / (SMOOTHING * np.exp(prior))).astype(np.float32)
+    return worth

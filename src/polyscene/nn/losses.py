@@ -59,7 +59,7 @@ class _FullSoftmax(torch.autograd.Function):
         total = hidden_ND.new_zeros(())
         step = min(max(64, CHUNK_CELLS // R), N)
         logits_CR = hidden_ND.new_empty(step, R)
-        reading = None if clues is None else clues.chunks(R, step)
+        reading = None if clues is None else clues.reading(step)
         for start in range(0, N, step):
             part_CD, target_C1 = hidden_ND[start : start + step], targets_N[start : start + step, None]
             chance_CR = logits_CR[: len(part_CD)]
@@ -75,7 +75,7 @@ class _FullSoftmax(torch.autograd.Function):
             torch.mm(chance_CR, items_RD, out=grad_ND[start : start + step])
             grad_RD.addmm_(chance_CR.mT, part_CD)
             if reading is not None and grad_NF is not None:
-                grad_NF[start : start + step] = reading.slopes(chance_CR, grad_NF.shape[1])
+                grad_NF[start : start + step] = reading.slopes(chance_CR)
         ctx.save_for_backward(grad_ND, grad_RD, grad_NF)
         return total / N
 
