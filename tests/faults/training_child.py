@@ -28,13 +28,13 @@ class Bar:
 
 def fit(checkpoint, output):
     config = SasRec(
-        dim=8, layers=1, max_len=8, batch_size=16, epochs=12, loss="sampled", negatives=4, patience=99
+        dim=8, layers=1, max_len=8, batch_size=16, epochs=3, loss="sampled", negatives=4, patience=99
     )
     run = Run(
         seed=5,
         threads=1,
         progress=lambda label, total: Bar(),
-        validate=lambda part: -abs(float(part.network.items.sum())),
+        validate=lambda part: -abs(part.network.items.sum().item()),
         training=Training(checkpoint=checkpoint, checkpoint_s=0.0),
     )
     part = config.fit(noise(), run)

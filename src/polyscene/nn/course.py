@@ -49,7 +49,8 @@ class Course:
     """The state of one training.
 
     `epochs`: begun so far. `place`: batches done of the running one, 0 between two. `total`: sum of its
-    losses. `loss`: mean of the last whole epoch. `best`: score and weights of the best validation.
+    losses. `loss`: mean of the last epoch. `used_rate`: learning rate of the last step. `best`: score and
+    weights of the best validation.
     """
 
     def __init__(self, model: nn.Module, plan: Plan, pace: Pace) -> None:
@@ -60,7 +61,7 @@ class Course:
         )
         self.generators = generators_of(model)
         self.epochs = self.place = self.steps = self.stale = 0
-        self.total, self.loss = 0.0, math.nan
+        self.total, self.loss, self.used_rate = 0.0, math.nan, 0.0
         self.best: tuple[float, Tensor] | None = None
         self.finished = False
 
@@ -82,7 +83,9 @@ class Course:
             )
         if self.plan.clip < math.inf:
             nn.utils.clip_grad_norm_(self.weights.flat, self.plan.clip)
-        self.optimiser.param_groups[0]["lr"] = self.learning_rate
+        share = self.pace.at(self.steps)
+        self.used_rate = self.plan.learning_rate * cosine(share, self.plan.warm_up)
+        self.optimiser.param_groups[0]["lr"] = self.used_rate
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=False)
         self.steps += 1
@@ -91,11 +94,6 @@ class Course:
         # A young average follows faster, so that it forgets the random start.
         self.weights.follow(min(self.plan.average, self.steps / (self.steps + 9)))
         return value
-
-    @property
-    def learning_rate(self) -> float:
-        """That of the next step."""
-        return self.plan.learning_rate * cosine(self.pace.at(self.steps), self.plan.warm_up)
 
     def judge(self, validate: Callable[[], float]) -> float:
         """Scores the averaged weights; keeps the best, loses patience otherwise."""

@@ -61,7 +61,7 @@ class Curve:
         if spent_s >= EVERY_S:
             self._speed = self._done / spent_s
             mean = sum(self._losses) / len(self._losses)
-            rate = self._course.learning_rate
+            rate = self._course.used_rate
             self._write(
                 {"loss": mean, "learning_rate": rate, self._unit.replace("/", "_per_"): self._speed}
             )
@@ -82,7 +82,7 @@ class Curve:
     def _note(self, loss: float) -> str:
         course = self._course
         told = f"epoch {course.epochs}/{course.plan.epochs} loss {loss:.3f}"
-        told += f" rate {course.learning_rate:.1e} {self._speed:,.0f} {self._unit}"
+        told += f" rate {course.used_rate:.1e} {self._speed:,.0f} {self._unit}"
         if course.best is not None:
             last = course.best[0] if self._score is None else self._score
             told += f" score {last:.4f} best {course.best[0]:.4f}"
