@@ -29,6 +29,30 @@ def test_evaluate_prints_one_object_and_nothing_else(polyscene, circle):
     assert {"recall@10", "coverage@10"} <= result["metrics"].keys()
 
 
+def test_a_training_leaves_its_traces_and_is_not_made_twice(polyscene, circle, tmp_path):
+    small = [f"--set={each}" for each in ("dim=8", "layers=1", "epochs=2", "batch_size=16")]
+    folders = (
+        *("--checkpoint", tmp_path / "c", "--tensorboard", tmp_path / "t"),
+        "--profile",
+        tmp_path / "p",
+    )
+    command = ("evaluate", "--data", circle, *MAP, "--model", "sasrec", *small, "--no-baselines", "--json")
+    done, again, bound = (
+        polyscene(*command, *folders),
+        polyscene(*command, "--checkpoint", tmp_path / "c"),
+        polyscene(*command, "--memory-mb", 1),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Self CPU" in done.stderr
+    assert (tmp_path / "p" / "sasrec.trace.json").exists()
+    assert list(tmp_path.glob("t/sasrec-*/events.out.tfevents.*"))
+    assert list(tmp_path.glob("c/sasrec-*/curve.jsonl"))
+    first, second = json.loads(done.stdout), json.loads(again.stdout)
+    assert first["metrics"] == second["metrics"]
+    assert "sasrec: sasrec: went on from step" in second["warnings"][0]
+    assert bound.returncode == 0 or "memory_mb is 1" in bound.stderr
+
+
 def test_a_tuned_model_says_so_on_validation(polyscene, circle):
     done = polyscene(
         *(

@@ -7,14 +7,19 @@ import typer
 
 from polyscene.cli import show
 from polyscene.cli.options import (
+    CheckpointOption,
     JsonOption,
     MapOption,
     MappingOption,
+    MemoryOption,
+    ProfileOption,
     QuietOption,
     RuleOption,
     SetOption,
+    TensorboardOption,
     pairs,
     reading_of,
+    training_of,
 )
 
 
@@ -46,6 +51,10 @@ def evaluate(
         bool, typer.Option(help="Fit popular, recent-popular and transitions beside.")
     ] = True,
     html: Annotated[Path | None, typer.Option("--html", help="Write a report with plots here.")] = None,
+    checkpoint: CheckpointOption = None,
+    tensorboard: TensorboardOption = None,
+    profile: ProfileOption = None,
+    memory_mb: MemoryOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -68,8 +77,10 @@ def evaluate(
         fit_on=fit_on,
         baselines=baselines,
         html=html,
+        training=training_of(checkpoint, tensorboard, profile, memory_mb),
     )
     result = job(request, progress(quiet))
+    show.profile(profile)
     for warning in result["warnings"]:
         show.note(f"warning: {warning}")
     if json:

@@ -9,6 +9,7 @@ import typer
 from polyscene.core.errors import InputError
 
 if TYPE_CHECKING:
+    from polyscene.core.contracts import Training
     from polyscene.dataset.reading import Reading
 
 WorkspaceOption = Annotated[
@@ -31,6 +32,20 @@ RuleOption = Annotated[
     list[str] | None,
     typer.Option("--rule", help="Set a cleaning rule: repeats=first, mend_items=case,zeros. Repeatable."),
 ]
+CheckpointOption = Annotated[
+    Path | None,
+    typer.Option("--checkpoint", help="Keep trainings here; the same command goes on after a kill."),
+]
+TensorboardOption = Annotated[
+    Path | None, typer.Option("--tensorboard", help="Write the curves of trainings here for TensorBoard.")
+]
+ProfileOption = Annotated[
+    Path | None, typer.Option("--profile", help="Write a profiler's trace of some training steps here.")
+]
+MemoryOption = Annotated[
+    float | None,
+    typer.Option("--memory-mb", min=1, help="Most that a training may allocate; batches are cut to fit."),
+]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Set a config value: epochs=20. Repeatable.")
 ]
@@ -49,6 +64,15 @@ def reading_of(
 
     told = Reading(pairs(mapping, "--map"), rules_from_texts(pairs(rules, "--rule")))
     return told if file is None else told.over(read_reading(file))
+
+
+def training_of(
+    checkpoint: Path | None, tensorboard: Path | None, profile: Path | None, memory_mb: float | None
+) -> "Training":
+    """What trainings keep and take, from the options of that name."""
+    from polyscene.core.contracts import Training
+
+    return Training(checkpoint=checkpoint, tensorboard=tensorboard, profile=profile, memory_mb=memory_mb)
 
 
 def pairs(texts: Sequence[str] | None, option: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """How results are shown: one JSON value on standard output, or a table for a person."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -24,6 +25,14 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     for row in rows:
         sheet.add_row(*(Text(_text(cell)) for cell in row))
     Console().print(sheet)
+
+
+def profile(folder: Path | None) -> None:
+    """The tables of a profiled training, on standard error; nothing without a folder."""
+    tables = [] if folder is None else sorted(folder.rglob("*.txt"))
+    for path in tables:
+        note(f"{path.stem}: a step's operations by time; the trace is {path.with_suffix('.trace.json')}")
+        note(path.read_text(encoding="utf-8"))
 
 
 def note(text: str) -> None:

@@ -7,13 +7,18 @@ import typer
 from polyscene.cli import show
 from polyscene.cli.options import (
     DEFAULT_WORKSPACE,
+    CheckpointOption,
     JsonOption,
     MapOption,
     MappingOption,
+    MemoryOption,
+    ProfileOption,
     QuietOption,
     RuleOption,
+    TensorboardOption,
     WorkspaceOption,
     reading_of,
+    training_of,
 )
 
 Source = Annotated[
@@ -72,6 +77,10 @@ def train(
     force: Annotated[
         bool, typer.Option("--force", help="Promote also what fails the canary's checks.")
     ] = False,
+    checkpoint: CheckpointOption = None,
+    tensorboard: TensorboardOption = None,
+    profile: ProfileOption = None,
+    memory_mb: MemoryOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:
@@ -86,9 +95,15 @@ def train(
     if data is not None:
         ingest_job(Workspace.create(workspace), data, reading_of(mapping_file, mapping), bars)
     request = TrainRequest(
-        names=tuple(names or ()), holdout=holdout, force=force, budget_s=budget, seed=seed
+        names=tuple(names or ()),
+        holdout=holdout,
+        force=force,
+        budget_s=budget,
+        seed=seed,
+        training=training_of(checkpoint, tensorboard, profile, memory_mb),
     )
     reports = job(Workspace.open(workspace), request, bars)
+    show.profile(profile)
     if json:
         show.as_json(reports)
         return

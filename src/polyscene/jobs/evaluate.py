@@ -8,7 +8,7 @@ from typing import Any, Literal, cast
 import msgspec
 
 from polyscene.core.config import find, load_config, read, to_json, with_settings
-from polyscene.core.contracts import Data, Progress, silent
+from polyscene.core.contracts import Data, Progress, Training, silent
 from polyscene.core.errors import ConfigError, DataError
 from polyscene.dataset.clean import EVALUATION
 from polyscene.dataset.encode import Encoded, encode
@@ -42,7 +42,8 @@ class EvaluateRequest:
     given. `settings` are ``key=value`` texts for the model's config, `mapping` field -> column of the data,
     `rules` cleaning rules over those of `EVALUATION`. `fit_on`: ``all`` learns from the training and
     validation parts (None means that on ``test``), ``train`` from the training part alone, with early
-    stopping and tuning on the validation part. `ks`: cut-offs, the first is the main one.
+    stopping and tuning on the validation part. `ks`: cut-offs, the first is the main one. `training`: what
+    trainings keep and take.
     """
 
     data: str
@@ -58,6 +59,7 @@ class EvaluateRequest:
     ks: tuple[int, ...] = (10, 50)
     baselines: bool = True
     html: Path | None = None
+    training: Training = field(default_factory=Training)
 
 
 def evaluate(request: EvaluateRequest, progress: Progress = silent) -> dict[str, Any]:
@@ -184,6 +186,7 @@ def _exam(request: EvaluateRequest, parts: Split, fit_on: str, progress: Progres
         request.seed,
         parts.valid if stop_early else None,
         progress,
+        request.training,
     )
 
 

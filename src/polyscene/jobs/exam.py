@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from polyscene.core.contracts import Data, Effect, Holdout, Part, Progress, Run, Stage, StillView
+from polyscene.core.contracts import Data, Effect, Holdout, Part, Progress, Run, Stage, StillView, Training
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
 from polyscene.evaluate.beyond import ItemFacts
@@ -85,7 +85,8 @@ class Trial:
 class Exam:
     """What everyone is given: data to learn from, queries, facts about the items, cut-offs and seed.
 
-    `valid`: what early stopping and tuning may ask; None trains all epochs.
+    `valid`: what early stopping and tuning may ask; None trains all epochs. `training`: what trainings
+    keep and take.
     """
 
     data: Data
@@ -95,6 +96,7 @@ class Exam:
     seed: int
     valid: Holdout | None
     progress: Progress
+    training: Training = field(default_factory=Training)
 
     def sit(self, name: str, learner: Learner) -> Trial:
         """Fits the learner and ranks every held-out item."""
@@ -104,6 +106,7 @@ class Exam:
             progress=self.progress,
             validate=None if self.valid is None else _validation(self.valid),
             holdout=self.valid,
+            training=self.training,
         )
         with Stopwatch() as fitting:
             stage = learner.fit(self.data, run)

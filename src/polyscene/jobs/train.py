@@ -1,13 +1,14 @@
 """Fitting scenarios from the log: split off a holdout, fit, measure, save, promote."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import msgspec
 
 from polyscene.artifacts.bundle import Facts
 from polyscene.core.clock import SystemClock
-from polyscene.core.contracts import Data, Holdout, Progress, Run, StillView
+from polyscene.core.contracts import Data, Holdout, Progress, Run, StillView, Training
 from polyscene.core.errors import CanaryError, InputError, nearest
 from polyscene.dataset.digest import digest_of
 from polyscene.dataset.split import split
@@ -31,7 +32,8 @@ KS = (10, 50)
 class TrainRequest:
     """What to fit. `names` empty: every scenario file. `budget_s`, `seed` None: the workspace's.
 
-    `force` promotes a bundle that the canary refuses.
+    `force` promotes a bundle that the canary refuses. `training`: what trainings keep and take; a
+    checkpoint is deleted once its scenario's bundle is on the shelf.
     """
 
     names: Sequence[str] = ()
@@ -39,6 +41,7 @@ class TrainRequest:
     force: bool = False
     budget_s: float | None = None
     seed: int | None = None
+    training: Training = field(default_factory=Training)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ class _Job:
 
     def fit(self, scenario: Scenario) -> TrainReport:
         """Fits, measures, saves, examines and promotes one scenario."""
-        run = replace(self.run, warnings=[])
+        run = replace(self.run, warnings=[], training=self._training(scenario.scenario))
         data, test = self._held_out(scenario)
         with Stopwatch() as watch:
             pipeline = scenario.fit(data, run)
@@ -114,6 +117,7 @@ class _Job:
         )
         shelf = self.workspace.shelf()
         bundle = shelf.add(scenario.scenario, pipeline.state(), facts)
+        _forget(run.training.checkpoint)
         refused = self._promote(scenario.scenario, bundle)
         shelf.collect(scenario.scenario, keep=self.workspace.train.keep_bundles)
         return TrainReport(
@@ -125,6 +129,13 @@ class _Job:
             warnings=tuple(run.warnings),
             refused=refused,
         )
+
+    def _training(self, name: str) -> Training:
+        """What is asked for, with a folder of its own for each scenario."""
+        asked = self.request.training
+        folders = (asked.checkpoint, asked.tensorboard, asked.profile)
+        checkpoint, tensorboard, profile = (each and each / name for each in folders)
+        return replace(asked, checkpoint=checkpoint, tensorboard=tensorboard, profile=profile)
 
     def _promote(self, name: str, bundle: str) -> str:
         """Why the bundle was not promoted; empty if it was."""
@@ -161,6 +172,13 @@ def _run(workspace: Workspace, request: TrainRequest, data: Data, progress: Prog
         budget_s=budget_s or None,
         progress=progress,
     )
+
+
+def _forget(checkpoint: Path | None) -> None:
+    if checkpoint is not None:
+        from polyscene.nn.checkpoint import forget
+
+        forget(checkpoint)
 
 
 def _with_fallbacks(
