@@ -1,7 +1,7 @@
 """One exam for all: fits an answerer, ranks the held-out items, measures; equal terms for everyone."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
