@@ -4,54 +4,78 @@ Legend: B sequences, L positions, D width, R item rows, F features of evidence; 
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+from polyscene.nn.content import ItemTable
+from polyscene.nn.denoise import Denoiser
 from polyscene.nn.events import Events
+from polyscene.nn.heads import ActionHeads, ValueScale
 from polyscene.nn.layers import Shape, Trunk, linear, table
 
 FIRST_WEIGHT = 0.1
 """Weight that every feature of evidence starts with."""
 
 
-class Backbone(nn.Module):
-    """Item table, tables for the surface of events, trunk; the item table is both input and output.
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What a backbone has beside its trunk.
 
     `surface`: number of codes of each column. `aged`: how many positions counted from the newest event have
-    a vector of their own, 0 for none. `features`: number of evidence features whose weights it gives.
+    a vector of their own. `features`: evidence features whose weights it gives. `actions`: kinds of action
+    that a head tells apart, with `scale` for their values. `holes`, `denoises`: whether it learns from
+    histories with holes, and names what was in them. 0, None or False leaves each out.
     """
 
+    surface: Mapping[str, int]
+    aged: int = 0
+    features: int = 0
+    actions: int = 0
+    scale: ValueScale | None = None
+    holes: bool = False
+    denoises: bool = False
+
+
+class Backbone(nn.Module):
+    """Item table, tables for the surface of events, trunk, heads; items are both input and output."""
+
     def __init__(
-        self,
-        rows: int,
-        shape: Shape,
-        surface: Mapping[str, int],
-        aged: int,
-        features: int,
-        chance: torch.Generator,
+        self, items: ItemTable, shape: Shape, equipment: Equipment, chance: torch.Generator
     ) -> None:
         super().__init__()
-        self.items = table(rows, shape.dim, chance)
-        self.ages = table(aged, shape.dim, chance) if aged else None
+        dim = shape.dim
+        self.items = items
+        self.ages = table(equipment.aged, dim, chance) if equipment.aged else None
         self.surface = nn.ParameterDict(
-            {name: table(size, shape.dim, chance) for name, size in surface.items()}
+            {name: table(size, dim, chance) for name, size in equipment.surface.items()}
         )
+        self.hole = table(1, dim, chance) if equipment.holes else None
         self.trunk = Trunk(shape, chance)
-        self.gates = linear(shape.dim, features, chance) if features else None
+        self.gates = linear(dim, equipment.features, chance) if equipment.features else None
         if self.gates is not None:
             nn.init.zeros_(self.gates.weight)
             nn.init.constant_(self.gates.bias, FIRST_WEIGHT)
+        self.heads = (
+            ActionHeads(dim, equipment.actions, chance, equipment.scale) if equipment.actions else None
+        )
+        self.denoiser = Denoiser(dim, chance) if equipment.denoises else None
 
-    def forward(self, events: Events, *, newest: bool = False) -> Tensor:
-        """(B, L, D) what each position expects next; (B, D) at the newest event only if `newest`."""
-        x_BLD = self.items[events.rows]
+    def forward(self, events: Events, items_RD: Tensor, *, newest: bool = False) -> Tensor:
+        """(B, L, D) what each position expects next; (B, D) at the newest event only if `newest`.
+
+        `items_RD` is what `items` gives, so that a step makes it once.
+        """
+        if self.hole is not None:
+            items_RD = torch.cat([items_RD, self.hole])
+        x_BLD = items_RD[events.rows]
         if self.ages is not None:
             age_BL = events.last[:, None] - torch.arange(x_BLD.shape[1], device=x_BLD.device)
             x_BLD = x_BLD + self.ages[age_BL.clamp_(min=0)]
         for name, codes_BL in events.surface.items():
             x_BLD = x_BLD + self.surface[name][codes_BL]
-        x_BLD = x_BLD * self.items.shape[1] ** 0.5
+        x_BLD = x_BLD * items_RD.shape[1] ** 0.5
         output: Tensor = self.trunk(x_BLD, events.last if newest else None, events.buckets)
         return output
 

@@ -1,26 +1,31 @@
 """Histories as padded tensors with all that is known of each event, and batches of them to learn from.
 
-Legend: B sequences, L positions, N targets.
+Legend: B sequences, L positions, M = L + 1 events, N real positions, S next items, R item rows.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal
 
+import msgspec
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from polyscene.core.arrays import Array, RaggedTable, spans
+from polyscene.core.arrays import Array, RaggedTable
+from polyscene.core.contracts import Data
 from polyscene.core.queries import Queries
 from polyscene.core.rows import Rows
+from polyscene.nn.augment import Augment, changed_rows, cropped, reordered, stretches
 from polyscene.nn.batching import bucket_edges
 
 Clock = Literal["order", "last", "query"]
 TIME_BUCKETS = 66
 """0 for unknown, 1 for the same second, then one for each factor e^0.301 of seconds; the last is open."""
 VALUE_BUCKETS = 16
+AS_IS = Augment()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +61,29 @@ class Reader:
     clock: Clock
 
     @classmethod
-    def of(
-        cls, histories: RaggedTable, max_len: int, actions: int, scenarios: int, clock: Clock
-    ) -> "Reader":
-        """A reader for data like this."""
-        distinct = np.unique(histories["value"])
+    def of(cls, data: Data, max_len: int, clock: Clock, *, surface: bool) -> "Reader":
+        """A reader for data like this; without `surface` it reads items, and times as far as `clock` says."""
+        if not surface:
+            return cls(max_len, 1, 1, np.zeros(1, np.float32), clock)
+        values = data.histories["value"]
+        values = values[np.isfinite(values)]
+        distinct = np.unique(values)
         if len(distinct) > VALUE_BUCKETS:
-            distinct = np.unique(np.quantile(histories["value"], np.linspace(0, 1, VALUE_BUCKETS + 1)[1:]))
-        return cls(max_len, actions, scenarios, distinct.astype(np.float32), clock)
+            distinct = np.unique(np.quantile(values, np.linspace(0, 1, VALUE_BUCKETS + 1)[1:]))
+        edges = distinct.astype(np.float32) if len(distinct) else np.zeros(1, np.float32)
+        return cls(max_len, len(data.actions), len(data.scenarios), edges, clock)
+
+    def meta(self) -> dict[str, int | str]:
+        """All but the edges, as JSON data."""
+        sizes = {"actions": self.actions, "scenarios": self.scenarios}
+        return {"max_len": self.max_len, **sizes, "clock": self.clock}
+
+    @classmethod
+    def load(cls, meta: Mapping[str, Any], edges: Array) -> "Reader":
+        """What `meta` and `edges` gave. Raises KeyError or ValidationError where something is wrong."""
+        sizes = (msgspec.convert(meta[name], int) for name in ("max_len", "actions", "scenarios"))
+        clock: Clock = msgspec.convert(meta["clock"], Clock)
+        return cls(*sizes, edges, clock)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -86,6 +106,7 @@ class Reader:
             "value": np.minimum(np.searchsorted(self.edges, histories["value"]), len(self.edges) - 1),
             "scenario": np.clip(histories["scenario"], 0, self.scenarios - 1).astype(np.int64),
             "second": histories["time"] // 1000,
+            "amount": histories["value"],
         }
         return RaggedTable(histories.offsets, columns).where(row >= 0)
 
@@ -140,46 +161,82 @@ class Reader:
 class Lesson:
     """A batch to learn from.
 
-    Shapes: `targets` (N,) int64 row of the item that came next, in the order of ``events.real``; `places`
-    (N,) place of each position's event in the table; `users` (N,) its history.
+    Shapes: `targets` (N, S) int64 rows of the items that came next, in the order of ``events.real``; `shares`
+    (N, S) what each of them counts, 0 where a history ends before; `places` (N,) place of each position's
+    event in the table; `users` (N,) its history; `next_action` (N,) int64, `next_value` (N,) float32 of the
+    event that came next.
     """
 
     events: Events
     targets: Tensor
+    shares: Tensor
     places: Array
     users: Array
+    next_action: Tensor
+    next_value: Tensor
+
+    def split(self, parts: int) -> "list[tuple[Lesson, float]]":
+        """About equal pieces, fewer if it has fewer sequences, each with its share of the targets."""
+        whole, count = self.events, len(self.events.last)
+        edges = np.unique(np.linspace(0, count, min(parts, count) + 1).astype(np.int64))
+        ends = np.concatenate([[0], np.cumsum(whole.real.sum(1).cpu().numpy())])
+        return [
+            (
+                self._between(start, stop, slice(ends[start], ends[stop])),
+                (ends[stop] - ends[start]) / ends[-1],
+            )
+            for start, stop in pairwise(edges.tolist())
+        ]
+
+    def _between(self, start: int, stop: int, flat: slice) -> "Lesson":
+        some = slice(start, stop)
+        events = Events(
+            self.events.rows[some],
+            self.events.real[some],
+            self.events.last[some],
+            {name: codes[some] for name, codes in self.events.surface.items()},
+            None if self.events.buckets is None else self.events.buckets[some],
+        )
+        flats = self.targets, self.shares, self.places, self.users, self.next_action, self.next_value
+        return Lesson(events, *(each[flat] for each in flats))
+
+
+@dataclass(frozen=True, slots=True)
+class Syllabus:
+    """What lessons are made of.
+
+    `batch_size` counts events. `hide`: share of sequences whose times of asking are hidden, so that one
+    model answers with and without them. `ahead`: how many next items are targets, each counting half as
+    much as the one before. `similar` (R,) is what `augment` substitutes by.
+    """
+
+    batch_size: int
+    seed: int
+    hide: float = 0.0
+    ahead: int = 1
+    augment: Augment = AS_IS
+    similar: Array | None = None
 
 
 class Lessons:
-    """Every history's newest `max_len` + 1 events, in a new order each epoch.
+    """Stretches of every history, newest events first to be kept, in a new order each epoch.
 
-    Sequences of like length share a batch of about `batch_size` events, so little is padding; a history of
-    one event has nothing to predict and is left out. With a query clock, `hide` is the share of sequences
-    whose times of asking are hidden, so that one model answers with and without them.
+    Sequences of like length share a batch, so little is padding; a history of one event has nothing to
+    predict and is left out.
     """
 
     def __init__(
-        self,
-        reader: Reader,
-        table: RaggedTable,
-        *,
-        batch_size: int,
-        seed: int,
-        hide: float,
-        device: torch.device,
+        self, reader: Reader, table: RaggedTable, syllabus: Syllabus, device: torch.device
     ) -> None:
-        lengths = np.minimum(table.lengths - 1, reader.max_len)
-        self._users = np.flatnonzero(lengths >= 1)
-        self._lengths = lengths[self._users]
-        self._starts = table.offsets[1:][self._users] - self._lengths - 1
-        self._reader, self._table = reader, table
-        self._seed, self._hide, self._device = seed, hide, device
+        self._reader, self._table, self._syllabus, self._device = reader, table, syllabus, device
+        _, lengths = self._stretches(np.random.default_rng(syllabus.seed))
         edges = bucket_edges(reader.max_len)
-        bucket = np.searchsorted(edges, self._lengths)
+        bucket = np.searchsorted(edges, lengths - 1)
         self._buckets = [
-            (np.flatnonzero(bucket == number), max(1, batch_size // int(edge)))
+            (np.flatnonzero(bucket == number), max(1, syllabus.batch_size // int(edge)))
             for number, edge in enumerate(edges)
         ]
+        self._owner = table.rows()
 
     @property
     def steps(self) -> int:
@@ -187,28 +244,64 @@ class Lessons:
         return sum(-(-len(members) // size) for members, size in self._buckets)
 
     def epoch(self, number: int) -> Iterator[Lesson]:
-        """The batches of one epoch; the order depends on seed and number only."""
-        rng = np.random.default_rng([self._seed, number])
+        """The batches of one epoch; they depend on seed and number only."""
+        rng = np.random.default_rng([self._syllabus.seed, number])
         groups = []
         for members, size in self._buckets:
             mixed = rng.permutation(members)
             groups += [mixed[start : start + size] for start in range(0, len(mixed), size)]
+        starts, lengths = self._stretches(rng)
         for place in rng.permutation(len(groups)):
-            yield self._lesson(groups[place], rng)
+            yield self._lesson(starts[groups[place]], lengths[groups[place]], rng)
 
-    def _lesson(self, group: NDArray[np.int64], rng: np.random.Generator) -> Lesson:
-        lengths, starts = self._lengths[group], self._starts[group]
-        place_L = np.arange(int(lengths.max()))
-        places_BL = starts[:, None] + np.minimum(place_L, lengths[:, None] - 1)
-        after_BL = places_BL + 1
-        second_BL = self._table["second"][after_BL]
-        if self._hide:
-            second_BL = np.where(rng.random((len(group), 1)) < self._hide, -1, second_BL)
-        following = {"second": second_BL, "scenario": self._table["scenario"][after_BL]}
-        events = self._reader.read(self._table, places_BL, lengths, following, self._device)
-        places_N = spans(starts, lengths)
-        targets = torch.from_numpy(self._table["row"][places_N + 1]).to(self._device)
-        return Lesson(events, targets, places_N, np.repeat(self._users[group], lengths))
+    def _stretches(self, rng: np.random.Generator) -> tuple[Array, Array]:
+        windows = self._syllabus.augment.windows
+        return stretches(windows, self._table.offsets, self._reader.max_len, rng)
+
+    def _lesson(self, starts: Array, lengths: Array, rng: np.random.Generator) -> Lesson:
+        table, syllabus, augment = self._table, self._syllabus, self._syllabus.augment
+        if augment.crop:
+            starts, lengths = cropped(starts, lengths, augment.crop, rng)
+        place_M = np.arange(int(lengths.max()))
+        places_BM = starts[:, None] + np.minimum(place_M, lengths[:, None] - 1)
+        if augment.reorder:
+            places_BM = reordered(places_BM, place_M < lengths[:, None], augment.reorder, rng)
+        places_BL, after_BL = places_BM[:, :-1], places_BM[:, 1:]
+        second_BL = table["second"][after_BL]
+        if syllabus.hide:
+            second_BL = np.where(rng.random((len(starts), 1)) < syllabus.hide, -1, second_BL)
+        following = {"second": second_BL, "scenario": table["scenario"][after_BL]}
+        events = self._reader.read(table, places_BL, lengths - 1, following, self._device)
+        real_BL = place_M[:-1] < lengths[:, None] - 1
+        if (augment.mask or augment.substitute) and syllabus.similar is not None:
+            events = self._changed(events, table["row"][places_BL], real_BL, rng)
+        targets, shares = self._targets(places_BM, lengths)
+        places_N, after_N = places_BL[real_BL], after_BL[real_BL]
+        arrays = targets[real_BL], shares[real_BL]
+        facts = table["action"][after_N], table["amount"][after_N]
+        return Lesson(
+            events, *map(self._put, arrays), places_N, self._owner[places_N], *map(self._put, facts)
+        )
+
+    def _changed(self, events: Events, rows_BL: Array, real_BL: Array, rng: np.random.Generator) -> Events:
+        """With holes, which are one row after the last item's, and likened items."""
+        similar = self._syllabus.similar
+        assert similar is not None
+        rows_BL = changed_rows(rows_BL, real_BL, self._syllabus.augment, rng, similar, len(similar))
+        return replace(events, rows=_tensor(rows_BL, real_BL, self._device))
+
+    def _targets(self, places_BM: Array, lengths: Array) -> tuple[Array, Array]:
+        """Rows and shares (B, L, S) of the next items of each position."""
+        rows_BM, ahead = self._table["row"][places_BM], self._syllabus.ahead
+        L = rows_BM.shape[1] - 1
+        target_LS = np.arange(L)[:, None] + np.arange(1, ahead + 1)
+        inside_BLS = target_LS < lengths[:, None, None]
+        shares_BLS = inside_BLS * 0.5 ** np.arange(ahead)
+        shares_BLS /= np.maximum(shares_BLS.sum(-1, keepdims=True), 1e-9)
+        return rows_BM[:, np.minimum(target_LS, L)], shares_BLS.astype(np.float32)
+
+    def _put(self, values: Array) -> Tensor:
+        return torch.from_numpy(values).to(self._device)
 
 
 def time_bucket(seconds: Array) -> NDArray[np.int64]:

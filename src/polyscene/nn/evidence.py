@@ -8,9 +8,12 @@ counted for that user, so that the weights are learned on evidence as it will be
 Legend: N positions, R item rows, F features, C positions of one chunk, M counted cells, V folds, S sequences.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Annotated
 
+import msgspec
 import numpy as np
 import torch
 from scipy import linalg, sparse
@@ -33,13 +36,27 @@ class Lag:
     """
 
     def __init__(self, lag: int, offsets: Array, columns: Array, counts: Floats, prior: Floats) -> None:
-        self.lag, self.offsets, self.columns, self.counts, self._prior = lag, offsets, columns, counts, prior
+        self.lag, self.offsets, self.columns, self.counts, self._prior = (
+            lag,
+            offsets,
+            columns,
+            counts,
+            prior,
+        )
         self._values = _worth(counts, prior[columns])
         self._keys = np.repeat(np.arange(len(prior)), np.diff(offsets)) * len(prior) + columns
         self._dense: Tensor | None = None
-        if (len(prior) + 1) * len(prior) <= DENSE_CELLS:
-            self._dense = torch.zeros(len(prior) + 1, len(prior))
+
+    def lay_out(self) -> None:
+        """Makes reading faster for as long as this lives, where the whole table is small enough."""
+        R = len(self._prior)
+        if (R + 1) * R <= DENSE_CELLS:
+            self._dense = torch.zeros(R + 1, R)
             self._dense.view(-1)[torch.from_numpy(self._keys)] = torch.from_numpy(self._values)
+
+    def put_away(self) -> None:
+        """Frees what `lay_out` took."""
+        self._dense = None
 
     @classmethod
     def of(cls, sequences: Ragged, lag: int, prior: Floats) -> "Lag":
@@ -102,6 +119,41 @@ class Evidence:
         """How many there are (F): popularity, each lag, and the linear model."""
         return 1 + len(self.lags) + (self.ease is not None)
 
+    @contextmanager
+    def laid_out(self) -> Iterator[None]:
+        """While open, much is read: tables are laid out in full where that is not too large."""
+        for lag in self.lags:
+            lag.lay_out()
+        try:
+            yield
+        finally:
+            for lag in self.lags:
+                lag.put_away()
+
+    def tensors(self) -> dict[str, Array]:
+        """Everything `load` needs, by name."""
+        tensors: dict[str, Array] = {"evidence.prior": self.prior}
+        for lag in self.lags:
+            parts = {"offsets": lag.offsets, "columns": lag.columns.astype(np.int32), "counts": lag.counts}
+            tensors |= {f"evidence.{lag.lag}.{name}": values for name, values in parts.items()}
+        if self.ease is not None:
+            tensors["evidence.ease"] = self.ease
+        return tensors
+
+    @classmethod
+    def load(cls, tensors: Mapping[str, Array]) -> "Evidence | None":
+        """What `tensors` gave; None where nothing was counted. Raises KeyError for half a lag."""
+        if "evidence.prior" not in tensors:
+            return None
+        prior, lags = tensors["evidence.prior"], []
+        while f"evidence.{len(lags) + 1}.offsets" in tensors:
+            name = f"evidence.{len(lags) + 1}"
+            offsets, columns, counts = (
+                tensors[f"{name}.{part}"] for part in ("offsets", "columns", "counts")
+            )
+            lags.append(Lag(len(lags) + 1, offsets, columns.astype(np.int64), counts, prior))
+        return cls(prior, tuple(lags), tensors.get("evidence.ease"))
+
 
 class Folds:
     """The linear model fitted V times, each time without one V-th of the users, and once with all.
@@ -120,6 +172,25 @@ class Folds:
     def own(self, users: Array, rows: Array) -> Tensor:
         """(N,) row of `weights` for an item of a user's history."""
         return torch.from_numpy(self.fold_U[users] * self.count + rows)
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which facts are counted: transitions up to `lags` events apart, and a linear model (EASE) of l2 `ease_l2`.
+
+    The linear model needs three dense squares of the items and is left out above `ease_items` items; it is
+    fitted once for each of `folds` groups of users, without them.
+    """
+
+    lags: Annotated[int, msgspec.Meta(ge=0, le=9)] = 3
+    ease_l2: Annotated[float, msgspec.Meta(gt=0)] = 500.0
+    ease_items: Annotated[int, msgspec.Meta(ge=0)] = 6000
+    folds: Annotated[int, msgspec.Meta(ge=2, le=64)] = 4
+
+    def of(self, sequences: Ragged, count: int) -> tuple[Evidence, Folds | None]:
+        """What `sequences` of `count` rows tell, and the linear model to train with."""
+        folds = Folds(sequences, count, self.ease_l2, self.folds) if count <= self.ease_items else None
+        whole = None if folds is None else folds.whole
+        return Evidence.of(sequences, count, self.lags, whole), folds
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,235 @@
+"""A fitted foundation model: encodes histories, scores items old and new.
+
+Legend: B queries, L positions, D width, R item rows of the part, F features of evidence, N cold items, I item codes.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+import torch
+from scipy import sparse
+
+from polyscene.core.answer import answer
+from polyscene.core.arrays import Bools, Codes, Floats, Scores
+from polyscene.core.catalogue import Catalogue
+from polyscene.core.contracts import Effect, State, View
+from polyscene.core.errors import BundleError
+from polyscene.core.memo import remember
+from polyscene.core.queries import Queries
+from polyscene.core.rows import Rows
+from polyscene.core.slates import Slates
+from polyscene.features.content import Content, ContentSpace
+from polyscene.nn.backbone import Backbone
+from polyscene.nn.events import Reader
+from polyscene.nn.evidence import Clues, Evidence, spread
+from polyscene.nn.heads import ValueScale
+from polyscene.nn.products import product
+from polyscene.nn.weights import tensors_of
+
+ENCODE_EVENTS = 16_384
+"""Padded events encoded at once when many queries come together."""
+EVIDENCE_CELLS = 2_000_000
+"""Scores to which evidence is added at once."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What a part knows beside its weights.
+
+    Shapes: `prior` (R,) log share of each item's interactions, the answer to an empty history.
+    """
+
+    rows: Rows
+    reader: Reader
+    evidence: Evidence | None
+    prior: Floats
+    space: ContentSpace | None
+    scale: ValueScale
+    view: View
+
+    def state(self) -> State:
+        """Everything `load` needs."""
+        tensors = {"codes": self.rows.codes, "prior": self.prior, "edges": self.reader.edges}
+        tensors |= {"scale_mean": self.scale.mean, "scale_spread": self.scale.spread}
+        meta: dict[str, Any] = {"reader": self.reader.meta()}
+        if self.evidence is not None:
+            tensors |= self.evidence.tensors()
+        if self.space is not None:
+            content = self.space.state()
+            tensors |= {f"content.{name}": values for name, values in content.tensors.items()}
+            meta["content"] = dict(content.meta)
+        return State(tensors, meta)
+
+    @classmethod
+    def load(cls, state: State, content: Content | None, view: View) -> "Known":
+        """What `state` tells. Raises BundleError when something is missing."""
+        try:
+            reader = Reader.load(state.meta["reader"], state.tensors["edges"])
+            scale = ValueScale(state.tensors["scale_mean"], state.tensors["scale_spread"])
+            rows, prior = Rows(state.tensors["codes"]), state.tensors["prior"]
+            evidence = Evidence.load(state.tensors)
+            space = None
+            if content is not None:
+                own = {
+                    name.removeprefix("content."): values
+                    for name, values in state.tensors.items()
+                    if name.startswith("content.")
+                }
+                space = content.load(State(own, state.meta["content"]))
+        except (KeyError, TypeError, msgspec.ValidationError) as problem:
+            raise BundleError(
+                f"foundation: {problem} is missing or wrong; fit the model again"
+            ) from problem
+        return cls(rows, reader, evidence, prior, space, scale, view)
+
+
+@dataclass(slots=True, eq=False)
+class FoundationPart:
+    """Scores every item that was trained on, and with content every other item of the catalogue."""
+
+    network: Backbone
+    known: Known
+    _items: Floats | None = None
+    _cold: tuple[Catalogue | None, Codes, Floats] = (
+        None,
+        np.zeros(0, np.int32),
+        np.zeros((0, 0), np.float32),
+    )
+    effect: ClassVar[frozenset[Effect]] = frozenset({Effect.ADDS})
+
+    def __call__(self, queries: Queries, slates: Slates) -> Slates:
+        """Adds the items most likely to come next."""
+        return answer(self, queries, slates)
+
+    def score_all(self, queries: Queries) -> Scores:
+        """(B, I) logits of the next item; -inf for codes without a row and without content."""
+        known, width = self.known, queries.allowed.size
+        vectors_BD, empty_B = self._vectors(queries)
+        scores_BR: Scores = vectors_BD @ self.items.T
+        if known.evidence is not None:
+            self._add_evidence(known.evidence, scores_BR, vectors_BD, queries)
+        scores_BR[empty_B] = known.prior
+        scores_BI = known.rows.spread(scores_BR, width)
+        if known.space is not None:
+            codes, vectors_ND = self._cold_items(known.space)
+            inside = codes < width
+            scores_BI[:, codes[inside]] = vectors_BD @ vectors_ND[inside].T
+            scores_BI[np.ix_(empty_B, codes[inside])] = known.prior.min(initial=0.0)
+        return scores_BI
+
+    def encode(self, queries: Queries) -> Floats:
+        """(B, D) what the newest event of each history leads to; zeros where no event is known."""
+        return self._vectors(queries)[0]
+
+    @property
+    def items(self) -> Floats:
+        """(R, D) vectors of the items that were trained on."""
+        if self._items is not None:
+            return self._items
+        items_RD: Floats = self.network.items().detach().cpu().numpy()
+        return items_RD
+
+    def settled(self) -> "FoundationPart":
+        """The part when its weights will not change any more: item vectors are made once."""
+        return replace(self, _items=self.items.copy())
+
+    def state(self) -> State:
+        """What it knows, and every weight."""
+        state = self.known.state()
+        return State({**state.tensors, **tensors_of(self.network)}, state.meta)
+
+    def lend(self, network: Backbone, rows: Rows) -> None:
+        """Gives a younger network what fits: weights of equal shape, vectors of the items both know."""
+        mine = dict(self.network.named_parameters())
+        for name, theirs in network.named_parameters():
+            if (
+                name not in ("items.ids", "items.unknown")
+                and name in mine
+                and mine[name].shape == theirs.shape
+            ):
+                theirs.data.copy_(mine[name])
+        if mine["items.ids"].shape[1] != network.items.ids.shape[1]:
+            return
+        home_R = torch.from_numpy(self.known.rows.of(rows.codes))
+        shared_R = home_R >= 0
+        network.items.ids.data[shared_R] = (
+            mine["items.ids"].data[home_R[shared_R]].to(network.items.ids.device)
+        )
+
+    def _vectors(self, queries: Queries) -> tuple[Floats, Bools]:
+        return remember(self, queries, lambda: self._encode(queries))
+
+    def _encode(self, queries: Queries) -> tuple[Floats, Bools]:
+        """Vectors (B, D) and whether each history has no known event (B,)."""
+        reader = self.known.reader
+        table = reader.table(queries.history, self.known.rows)
+        lengths = np.minimum(table.lengths, reader.max_len)
+        items_RD = torch.from_numpy(self.items).to(self.network.items.ids.device)
+        vectors_BD = np.zeros((len(queries), items_RD.shape[1]), np.float32)
+        # Longest first, so that a block is as wide as its first member and little of it is padding.
+        order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
+        with torch.inference_mode():
+            while len(order):
+                block, order = np.split(order, [max(1, ENCODE_EVENTS // int(lengths[order[0]]))])
+                events = reader.ask(table, queries, block, lengths[block], items_RD.device)
+                vectors_BD[block] = self.network(events, items_RD, newest=True).cpu().numpy()
+        return vectors_BD, lengths == 0
+
+    def _add_evidence(
+        self, evidence: Evidence, scores_BR: Scores, vectors_BD: Floats, queries: Queries
+    ) -> None:
+        """Adds what was counted for each history, times its weights, in place."""
+        known = self.known
+        table = known.reader.table(queries.history, known.rows)
+        rows, count = table["row"], len(known.rows)
+        ones = np.ones(len(rows), np.float32)
+        seen_BR = sparse.csr_matrix((ones, rows.astype(np.int32), table.offsets), (len(table), count))
+        order = np.flatnonzero(table.lengths)
+        with torch.inference_mode():
+            gates_BF = self.network.weighed(torch.from_numpy(vectors_BD).to(self.network.items.ids.device))
+            while gates_BF is not None and len(order):
+                block, order = np.split(order, [max(1, EVIDENCE_CELLS // count)])
+                clues = Clues.of(evidence, rows, table.offsets[1:][block] - 1, table.offsets[:-1][block])
+                added_BR = torch.empty(len(block), count)
+                gates = gates_BF[block].cpu()
+                clues.reading(len(block)).fill(0, gates, added_BR)
+                if evidence.ease is not None:
+                    ease_BR = torch.from_numpy(product(seen_BR[block], evidence.ease))
+                    added_BR.addcmul_(ease_BR, gates[:, -1:] / spread(ease_BR))
+                scores_BR[block] += added_BR.numpy()
+
+    def _cold_items(self, space: ContentSpace) -> tuple[Codes, Floats]:
+        """Codes (N,) in the catalogue that were not trained on but have content, and their vectors (N, D)."""
+        catalogue = self.known.view.catalogue
+        if self._cold[0] is not catalogue:
+            every: Codes = np.arange(catalogue.size, dtype=np.int32)
+            codes = every[self.known.rows.of(every) < 0]
+            content_NC = space.vectors(catalogue, codes)
+            some = content_NC.any(1)
+            with torch.inference_mode():
+                content = torch.from_numpy(content_NC[some]).to(self.network.items.ids.device)
+                self._cold = catalogue, codes[some], self.network.items.cold(content).cpu().numpy()
+        return self._cold[1:]
+
+
+class EmbeddingFoundationPart(FoundationPart):
+    """One whose score is the inner product of two vectors, as nothing counted is added."""
+
+    def item_vectors(self) -> tuple[Codes, Floats]:
+        """Codes of all items it can score and their vectors (R + N, D)."""
+        if self.known.space is None:
+            return self.known.rows.codes, self.items.copy()
+        codes, vectors_ND = self._cold_items(self.known.space)
+        return np.concatenate([self.known.rows.codes, codes]), np.concatenate([self.items, vectors_ND])
+
+    def query_vectors(self, queries: Queries) -> Floats:
+        """(B, D) what the newest event of each history leads to; zeros where no event is known."""
+        return self.encode(queries)
+
+
+def part_of(network: Backbone, known: Known) -> FoundationPart:
+    """The part with the abilities that it can have."""
+    kind = EmbeddingFoundationPart if known.evidence is None else FoundationPart
+    return kind(network, known)
