@@ -20,6 +20,8 @@ SOLVES: dict[str, tuple[str, ...]] = {
     "ease": ("checkerboard",),
     "ials": ("checkerboard",),
     "sasrec": ("checkerboard", "chain", "popularity"),
+    "foundation": ("checkerboard", "chain", "popularity"),
+    "generative": ("checkerboard", "chain", "popularity"),
     "average": ("checkerboard", "chain", "popularity"),
     "blend": ("checkerboard", "chain", "popularity"),
 }
@@ -39,6 +41,8 @@ SETTINGS: dict[str, dict[str, object]] = {
     "ease": {"l2": 5.0},
     "ials": {"dim": 8, "l2": 0.5},
     "sasrec": SMALL,
+    "foundation": SMALL,
+    "generative": {**SMALL, "decoder_dropout": 0.0, "levels": 2, "codes": 6, "beam": 16, "smoothing": 0.0},
     "average": {"of": [{"kind": "sasrec", **SMALL}, {"kind": "covisit"}]},
     "blend": {"of": [{"kind": "sasrec", **SMALL}, {"kind": "covisit"}, {"kind": "ease", "l2": 5.0}]},
 }

@@ -49,6 +49,16 @@ MODELS: Mapping[str, Model] = {
     "sasrec": Model(
         "polyscene.models.sasrec:SasRec", "sequence", "Kang and McAuley 2018, as in eSASRec", logits=True
     ),
+    "foundation": Model(
+        "polyscene.models.foundation:Foundation",
+        "sequence",
+        "HSTU, LiGR; ours",
+        cold_items=True,
+        logits=True,
+    ),
+    "generative": Model(
+        "polyscene.models.generative:Generative", "generative", "TIGER, Rajput et al. 2023", cold_items=True
+    ),
     "average": Model(
         "polyscene.rank.average:Average", "composition", "linear pool, Stone 1961", logits=True
     ),

@@ -32,8 +32,8 @@ AS_IS = Augment()
 class Events:
     """Sequences side by side, padded on the right.
 
-    Shapes: `rows` (B, L) int64 item rows; `real` (B, L) bool, False where padded; `last` (B,) int64 place of
-    the newest event; `surface` (B, L) int64 each: codes of what else is known, by the names of
+    Shapes: `rows` (B, L) int64 item rows; `real` (B, L) bool, False where padded; `last` (B,) int64 place
+    of the newest event; `surface` (B, L) int64 each: codes of what else is known, by the names of
     `Reader.sizes`; `buckets` (B, L, L) int64 of the time between two events, None without a clock.
     """
 
@@ -81,9 +81,11 @@ class Reader:
     @classmethod
     def load(cls, meta: Mapping[str, Any], edges: Array) -> "Reader":
         """What `meta` and `edges` gave. Raises KeyError or ValidationError where something is wrong."""
-        sizes = (msgspec.convert(meta[name], int) for name in ("max_len", "actions", "scenarios"))
+        max_len, actions, scenarios = (
+            msgspec.convert(meta[name], int) for name in ("max_len", "actions", "scenarios")
+        )
         clock: Clock = msgspec.convert(meta["clock"], Clock)
-        return cls(*sizes, edges, clock)
+        return cls(max_len, actions, scenarios, edges, clock)
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -197,8 +199,15 @@ class Lesson:
             {name: codes[some] for name, codes in self.events.surface.items()},
             None if self.events.buckets is None else self.events.buckets[some],
         )
-        flats = self.targets, self.shares, self.places, self.users, self.next_action, self.next_value
-        return Lesson(events, *(each[flat] for each in flats))
+        return Lesson(
+            events,
+            self.targets[flat],
+            self.shares[flat],
+            self.places[flat],
+            self.users[flat],
+            self.next_action[flat],
+            self.next_value[flat],
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,10 +286,14 @@ class Lessons:
             events = self._changed(events, table["row"][places_BL], real_BL, rng)
         targets, shares = self._targets(places_BM, lengths)
         places_N, after_N = places_BL[real_BL], after_BL[real_BL]
-        arrays = targets[real_BL], shares[real_BL]
-        facts = table["action"][after_N], table["amount"][after_N]
         return Lesson(
-            events, *map(self._put, arrays), places_N, self._owner[places_N], *map(self._put, facts)
+            events,
+            self._put(targets[real_BL]),
+            self._put(shares[real_BL]),
+            places_N,
+            self._owner[places_N],
+            self._put(table["action"][after_N]),
+            self._put(table["amount"][after_N]),
         )
 
     def _changed(self, events: Events, rows_BL: Array, real_BL: Array, rng: np.random.Generator) -> Events:

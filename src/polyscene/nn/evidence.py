@@ -76,9 +76,10 @@ class Lag:
 
     def without_own(self, sources: Array, targets: Array) -> Floats:
         """(N,) what each source says of its target, one count taken off: the very one to be predicted."""
-        keys = sources * len(self._prior) + targets
-        cell = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
-        counts = np.where((self._keys[cell] == keys) & (sources >= 0), self.counts[cell] - 1, 0)
+        keys = np.where(sources < 0, -1, sources * len(self._prior) + targets)
+        cell = np.searchsorted(self._keys, keys)
+        found = np.append(self._keys, -2)[cell] == keys
+        counts = np.where(found, np.append(self.counts, 0)[cell] - 1, 0)
         return _worth(counts, self._prior[targets])
 
     def fill(self, sources: Tensor, out_CR: Tensor) -> None:
@@ -145,7 +146,8 @@ class Evidence:
         """What `tensors` gave; None where nothing was counted. Raises KeyError for half a lag."""
         if "evidence.prior" not in tensors:
             return None
-        prior, lags = tensors["evidence.prior"], []
+        prior = tensors["evidence.prior"]
+        lags: list[Lag] = []
         while f"evidence.{len(lags) + 1}.offsets" in tensors:
             name = f"evidence.{len(lags) + 1}"
             offsets, columns, counts = (
