@@ -52,8 +52,7 @@ MODELS: Mapping[str, Model] = {
     "foundation": Model(
         "polyscene.models.foundation:Foundation",
         "sequence",
-        "HSTU, LiGR; ours",
-        cold_items=True,
+        "HSTU and LiGR; ours",
         logits=True,
     ),
     "generative": Model(
