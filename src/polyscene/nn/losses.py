@@ -14,6 +14,8 @@ from polyscene.nn.evidence import Clues
 
 CHUNK_CELLS = 1_000_000
 """Logits alive at once: 4 MB of float32, near the size of a core's cache."""
+LEAST_CHUNK = 64
+"""Rows of a chunk however many items there are: fewer make slow products."""
 
 
 def full_softmax(
@@ -59,7 +61,7 @@ class _FullSoftmax(torch.autograd.Function):
         grad_ND, grad_RD = torch.empty_like(hidden_ND), torch.zeros_like(items_RD)
         grad_NF = None if gates_NF is None else torch.empty_like(gates_NF)
         total = hidden_ND.new_zeros(())
-        step = min(max(64, CHUNK_CELLS // R), N)
+        step = min(max(LEAST_CHUNK, CHUNK_CELLS // R), N)
         logits_CR = hidden_ND.new_empty(step, R)
         reading = None if clues is None else clues.reading(step)
         targets_NS = targets_NS.view(N, -1)
