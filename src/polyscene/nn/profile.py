@@ -42,5 +42,7 @@ def profiled(
 
     skipped = max(0, min(SKIPPED, steps - WARM - TRACED))
     plan = profiler.schedule(skip_first=skipped, wait=0, warmup=WARM, active=TRACED, repeat=1)
-    with profiler.profile(activities=activities, schedule=plan, on_trace_ready=write) as running:
+    with profiler.profile(
+        activities=activities, schedule=plan, on_trace_ready=write, record_shapes=True
+    ) as running:
         yield running.step

@@ -7,8 +7,11 @@ def test_ease(check):
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from safetensors.numpy import load as from_bytes
@@ -17,7 +20,7 @@ from safetensors.numpy import save as to_bytes
 from polyscene.core.arrays import Array, Ragged, RaggedTable
 from polyscene.core.catalogue import Catalogue
 from polyscene.core.config import Config, find, read, to_json
-from polyscene.core.contracts import Data, Edges, Effect, Explains, Part, Run, ScoresAll, State
+from polyscene.core.contracts import Data, Edges, Effect, Explains, Part, Run, ScoresAll, State, Training
 from polyscene.core.queries import Eligible, Queries, history_of
 from polyscene.core.slates import Slates
 from polyscene.models.table import KINDS, MODELS, Model
@@ -110,6 +113,42 @@ def state_survives_a_bundle(case: Case) -> None:
 def equal_seed_gives_equal_answer(case: Case) -> None:
     """Fitted twice with one seed, a model answers the same."""
     same(case.answer(case.queries), case.answer(case.queries, case.fit(noise())))
+
+
+class BrokenOffError(Exception):
+    """Stands for a kill in the middle of a training."""
+
+
+class _BreakingBar:
+    """Breaks a training off after a few steps."""
+
+    def __init__(self, label: str, total: int) -> None:
+        self.left = min(7, total // 2)
+
+    def __enter__(self) -> "_BreakingBar":
+        return self
+
+    def __exit__(self, *failure: object) -> None:
+        return None
+
+    def advance(self, steps: int = 1, note: str = "") -> None:
+        self.left -= steps
+        if self.left <= 0:
+            raise BrokenOffError
+
+
+def broken_training_comes_to_the_same_end(case: Case) -> None:
+    """Killed in the middle and fitted again, a model that keeps checkpoints answers as if never killed."""
+    with TemporaryDirectory() as folder:
+        keeping = Training(checkpoint=Path(folder), checkpoint_s=0.0)
+        run = Run(seed=7, view=case.view, progress=_BreakingBar, training=keeping)
+        with suppress(BrokenOffError):
+            case.config.fit(case.data, run)  # type: ignore[attr-defined]
+        kept = any(Path(folder).glob("*/*.safetensors"))
+        seldom = Run(seed=7, view=case.view, training=replace(keeping, checkpoint_s=60.0))
+        again: Part = case.config.fit(case.data, seldom)  # type: ignore[attr-defined]
+    assert kept == any("went on from step" in line for line in seldom.warnings), seldom.warnings
+    same(case.answer(case.queries), case.answer(case.queries, again))
 
 
 def names_do_not_matter(case: Case) -> None:
@@ -299,6 +338,7 @@ CHECKS: tuple[Callable[[Case], None], ...] = (
     docstring_names_its_source,
     state_survives_a_bundle,
     equal_seed_gives_equal_answer,
+    broken_training_comes_to_the_same_end,
     names_do_not_matter,
     fit_leaves_its_data,
     effect_is_kept,
