@@ -1,0 +1,1 @@
+"""The lean form of a sequence model: what answers requests, in NumPy alone. Nothing here loads torch."""
