@@ -22,6 +22,7 @@ SOLVES: dict[str, tuple[str, ...]] = {
     "sasrec": ("checkerboard", "chain", "popularity"),
     "foundation": ("checkerboard", "chain", "popularity"),
     "generative": ("checkerboard", "chain", "popularity"),
+    "adapted": ("checkerboard", "chain", "popularity"),
     "average": ("checkerboard", "chain", "popularity"),
     "blend": ("checkerboard", "chain", "popularity"),
 }
@@ -43,6 +44,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "sasrec": SMALL,
     "foundation": SMALL,
     "generative": {**SMALL, "decoder_dropout": 0.0, "levels": 2, "codes": 6, "beam": 16, "smoothing": 0.0},
+    "adapted": {"base": {"kind": "foundation", **SMALL}, "rank": 2, "least": 50},
     "average": {"of": [{"kind": "sasrec", **SMALL}, {"kind": "covisit"}]},
     "blend": {"of": [{"kind": "sasrec", **SMALL}, {"kind": "covisit"}, {"kind": "ease", "l2": 5.0}]},
 }

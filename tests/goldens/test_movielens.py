@@ -18,7 +18,7 @@ from polyscene.models.table import KINDS
 
 pytestmark = [pytest.mark.golden, pytest.mark.xdist_group("goldens")]
 
-SLOW = {"average", "blend", "foundation", "generative", "sasrec"}
+SLOW = {"adapted", "average", "blend", "foundation", "generative", "sasrec"}
 QUERIES = {
     ("ml-1m", "loo"): 6040,
     ("ml-1m", "time"): 1180,

@@ -15,8 +15,8 @@ LEAST = 3
 def newest_out(data: Data, most: int, rng: np.random.Generator) -> tuple[Data, Holdout]:
     """`data` without the newest event of every user who has `LEAST`; `most` of those events are asked for.
 
-    Questions are asked at the time of their answer, by the history before it, over the items that are
-    active. What the user touched before is excluded, so an answer that is a repeat can't be given.
+    Questions are asked at the time and in the scenario of their answer, by the history before it, over the
+    items that are active. What the user touched before is excluded, so a repeat can't be the answer.
     """
     histories = data.histories
     able = np.flatnonzero(histories.lengths >= LEAST)
@@ -31,6 +31,7 @@ def newest_out(data: Data, most: int, rng: np.random.Generator) -> tuple[Data, H
         Queries.of_histories(history, data.size),
         at=histories["time"][answers],
         users=data.users[users],
+        scenario=histories["scenario"][answers].astype(np.int32),
         exclude=history.ragged("item"),
         allowed=Eligible(data.catalogue.active[None, :], np.zeros(len(users), np.int64)),
     )

@@ -140,7 +140,7 @@ def _holdout(data: Data, asked: Asked, keys: Seeds, drop_seen: bool) -> Holdout:
     queries = Queries(
         at=at,
         users=data.users[users],
-        scenario=np.zeros(count, np.int32),
+        scenario=targets["scenario"][targets.offsets[:-1]].astype(np.int32),
         history=history,
         wanted=np.full(count, WANTED, np.int32),
         exclude=seen.ragged("item") if drop_seen else Ragged.empty(count),

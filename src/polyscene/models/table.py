@@ -58,6 +58,9 @@ MODELS: Mapping[str, Model] = {
     "generative": Model(
         "polyscene.models.generative:Generative", "generative", "TIGER, Rajput et al. 2023", cold_items=True
     ),
+    "adapted": Model(
+        "polyscene.rank.adapted:Adapted", "composition", "LoRA, Hu et al. 2021, per scenario", logits=True
+    ),
     "average": Model(
         "polyscene.rank.average:Average", "composition", "linear pool, Stone 1961", logits=True
     ),
