@@ -14,7 +14,7 @@ training (protocol ``cold``), and each user's last event on one of them is a col
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 import numpy as np
@@ -22,6 +22,7 @@ import numpy as np
 from polyscene.core.arrays import Array
 from polyscene.core.config import Config, find, with_settings
 from polyscene.core.contracts import Data, Holdout, Run, StillView
+from polyscene.core.queries import Eligible
 from polyscene.dataset.encode import Encoded, encode
 from polyscene.dataset.load import load_tables
 from polyscene.dataset.split import split
@@ -53,9 +54,10 @@ def questions(encoded: Encoded, on: str, seed: int) -> Questions:
     cold = split(base, "cold", seed=seed, ids=encoded)
     twin = split(base, "cold_trained", seed=seed, ids=encoded)
     data, asked = (cold.fit_all, cold.test) if on == "test" else (cold.train, cold.valid)
-    known = np.isin(warm.targets.values, data.histories["item"])
-    rows = np.flatnonzero(known)
-    warm = Holdout(warm.queries.take(rows), warm.targets.take(rows), warm.values.take(rows))
+    rows = np.flatnonzero(np.isin(warm.targets.values, data.histories["item"]))
+    ranked = Eligible(asked.queries.allowed.masks, np.zeros(len(rows), np.int64))
+    queries = replace(warm.queries.take(rows), allowed=ranked)
+    warm = Holdout(queries, warm.targets.take(rows), warm.values.take(rows))
     return Questions(data, twin.fit_all if on == "test" else twin.train, asked, warm, cold.digest)
 
 

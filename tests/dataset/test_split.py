@@ -237,6 +237,10 @@ def test_cold_items_are_unseen_and_nothing_after_a_target_is_learned_from(data, 
         everything = rows_of(part.users, part.histories)
         assert shown(holdout) == {row for row in everything if row[0] in ends}
         assert everything <= rows_of(whole.users, whole.histories)
+    unseen = np.setdiff1d(touched, np.flatnonzero(cold.valid.queries.allowed.masks[0]))
+    assert set(cold.test.targets.values) <= set(unseen.tolist())
+    assert not np.isin(cold.fit_all.histories["item"], unseen).any()
+    assert cold.test.queries.allowed.masks.all()
     assert np.isin(cold.valid.targets.values, cold.fit_all.histories["item"]).all()
     assert asked(cold.test) == asked(trained.test)
     assert shown(cold.test) == shown(trained.test)

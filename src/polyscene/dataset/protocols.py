@@ -1,12 +1,12 @@
 """The evaluation protocols: which rows each one learns from, shows as history, and asks for."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from polyscene.core.arrays import Array, Bools, RaggedTable, Seeds
+from polyscene.core.arrays import Array, Bools, Codes, RaggedTable, Seeds
 from polyscene.core.seeds import uniform
 
 TRAIN_SHARE = 0.81
@@ -28,13 +28,15 @@ class Asked:
     """Which rows (N,) are shown as history and which are asked for, at what time.
 
     `at`: the one time of all queries; None: each is asked at the time of its first target. `seen`: rows
-    whose items are not asked for again; None: those of the history.
+    whose items are not asked for again; None: those of the history. `barred`: codes of items that are not
+    ranked.
     """
 
     history: Bools
     targets: Bools
     at: int | None
     seen: Bools | None = None
+    barred: Codes = field(default_factory=lambda: np.zeros(0, np.int32))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,7 @@ def cold_items(histories: RaggedTable, keys: Keys) -> Parts:
     """A tenth of the items is unseen in training; each user's last row on one of them is asked for.
 
     The history is what came before it on other items, and all items are ranked. Nothing that a user did
-    after a target is learned from. Another tenth is as cold in the validation part and seen in the fit.
+    after a target is learned from. Validation does the same with another tenth, and never ranks the first.
     """
     return _cold(histories, keys, trained=False)
 
@@ -153,9 +155,8 @@ def _cold(histories: RaggedTable, keys: Keys, *, trained: bool) -> Parts:
     items = np.unique(histories["item"])
     drawn = items[np.argsort(uniform(keys.items[items], np.zeros(len(items), np.int64)), kind="stable")]
     many = max(1, int(len(items) * COLD_SHARE))
-    test_cold, valid_cold = (
-        np.isin(histories["item"], cold) for cold in (drawn[:many], drawn[many:][:many])
-    )
+    for_test, for_valid = drawn[:many], drawn[many : 2 * many]
+    test_cold, valid_cold = np.isin(histories["item"], for_test), np.isin(histories["item"], for_valid)
     test, before_test = _last(test_cold, ~test_cold, histories)
     fit = before_test & ~test_cold
     valid, before_valid = _last(fit & valid_cold, fit & ~valid_cold, histories)
@@ -163,7 +164,7 @@ def _cold(histories: RaggedTable, keys: Keys, *, trained: bool) -> Parts:
     return Parts(
         fit & before_valid if trained else train,
         before_test if trained else fit,
-        Asked(train, valid, None, seen=before_test & before_valid),
+        Asked(train, valid, None, seen=before_test & before_valid, barred=for_test),
         Asked(fit, test, None, seen=before_test),
     )
 

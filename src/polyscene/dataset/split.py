@@ -135,6 +135,8 @@ def _holdout(data: Data, asked: Asked, keys: Seeds, drop_seen: bool) -> Holdout:
     targets = _only(table.where(asked.targets), users)
     history = _only(table.where(asked.history & wanted), users)
     seen = history if asked.seen is None else _only(table.where(asked.seen & wanted), users)
+    ranked = data.catalogue.active.copy()
+    ranked[asked.barred] = False
     count = len(users)
     at = targets["time"][targets.offsets[:-1]] if asked.at is None else np.full(count, asked.at, np.int64)
     queries = Queries(
@@ -144,7 +146,7 @@ def _holdout(data: Data, asked: Asked, keys: Seeds, drop_seen: bool) -> Holdout:
         history=history,
         wanted=np.full(count, WANTED, np.int32),
         exclude=seen.ragged("item") if drop_seen else Ragged.empty(count),
-        allowed=Eligible(data.catalogue.active[None, :], np.zeros(count, np.int64)),
+        allowed=Eligible(ranked[None, :], np.zeros(count, np.int64)),
         seeds=keys[users],
     )
     return Holdout(queries, targets.ragged("item"), targets.ragged("value"))
