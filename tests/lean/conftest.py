@@ -11,6 +11,7 @@ from polyscene.core.queries import history_of
 from polyscene.core.rows import Rows
 from polyscene.lean.backbone import LeanBackbone
 from polyscene.lean.reading import Reading
+from polyscene.lean.vectors import FloatVectors
 from polyscene.nn.backbone import Backbone, Equipment
 from polyscene.nn.content import ItemTable
 from polyscene.nn.layers import Shape
@@ -33,11 +34,13 @@ def twins() -> Callable[..., tuple[Backbone, LeanBackbone, Reading]]:
         shape = Shape(DIM, layers, heads, block, 0.0, reach, buckets)
         chance = torch.Generator().manual_seed(seed)
         aged = max_len if positions in ("end", "both") else 0
-        network = Backbone(ItemTable(ITEMS, DIM, chance), shape, Equipment(reading.sizes, aged, 3), chance)
+        network = Backbone(ItemTable(ITEMS, DIM, chance), shape, Equipment(reading.sizes, aged), chance)
         for parameter in network.parameters():
             parameter.data += torch.empty_like(parameter).normal_(std=0.3, generator=chance)
         network.eval().requires_grad_(False)
-        lean = LeanBackbone.of(network.items().numpy(), tensors_of(network), block, heads, max_len)
+        lean = LeanBackbone.of(
+            FloatVectors(network.items().numpy()), tensors_of(network), block, heads, max_len
+        )
         return network, lean, reading
 
     return make

@@ -11,6 +11,7 @@ from polyscene.core.errors import BundleError
 from polyscene.core.queries import Queries
 from polyscene.lean import backbone as module
 from polyscene.lean.backbone import LeanBackbone
+from polyscene.lean.vectors import FloatVectors
 from polyscene.nn.events import Reader
 from polyscene.nn.weights import tensors_of
 
@@ -73,17 +74,10 @@ def test_an_unknown_time_of_asking_is_read_as_in_torch(twins, histories):
     assert not np.allclose(vectors, lean.encode(asked_of(reading, history, at + 10**12, scenario)))
 
 
-def test_weights_of_evidence_are_the_twin_s(twins):
-    network, lean, _ = twins()
-    hidden = np.random.default_rng(0).normal(size=(4, lean.width)).astype(np.float32)
-    expected = network.weighed(torch.from_numpy(hidden)).numpy()
-    np.testing.assert_allclose(lean.gates(hidden), expected, rtol=1e-5, atol=1e-5)
-
-
 def test_numbers_beyond_exp_stay_finite(twins, histories):
     network, _, reading = twins()
     tensors = {name: values * 100 for name, values in tensors_of(network).items()}
-    lean = LeanBackbone.of(network.items().numpy() * 100, tensors, "ligr", 1, reading.max_len)
+    lean = LeanBackbone.of(FloatVectors(network.items().numpy() * 100), tensors, "ligr", 1, reading.max_len)
     assert np.isfinite(
         lean.encode(asked_of(reading, histories([9]), np.zeros(1, np.int64), np.zeros(1)))
     ).all()
@@ -94,4 +88,4 @@ def test_a_missing_tensor_is_named(twins):
     tensors = tensors_of(network)
     del tensors["trunk.blocks.1.hidden.weight"]
     with pytest.raises(BundleError, match=r"tensor 'hidden.weight' is missing.*fit the model again"):
-        LeanBackbone.of(network.items().numpy(), tensors, "ligr", 1, 12)
+        LeanBackbone.of(FloatVectors(network.items().numpy()), tensors, "ligr", 1, 12)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from polyscene.core.config import fill
-from polyscene.core.contracts import Embeds, Run, ScoresAll, State
+from polyscene.core.contracts import Embeds, Encodes, Run, ScoresAll, State
 from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.memo import memo
 from polyscene.core.queries import Queries, history_of
@@ -65,6 +65,7 @@ def test_it_reads_order_and_not_only_what_is_there(part):
 def test_part_has_the_abilities_it_is_asked_for(part):
     assert isinstance(part, ScoresAll)
     assert isinstance(part, Embeds)
+    assert isinstance(part, Encodes)
 
 
 def test_score_is_the_inner_product_of_the_vectors(part):
@@ -198,6 +199,18 @@ def test_missing_tensor_is_named(part, name):
     tensors = {key: value for key, value in part.state().tensors.items() if key != name}
     with pytest.raises(BundleError, match=f"'{name}' is missing"):
         small().load(State(tensors), Run())
+
+
+@pytest.mark.parametrize("block", ["ligr", "hstu", "sasrec"])
+def test_a_loaded_part_answers_few_queries_without_torch_as_many_with_it(chain, block, monkeypatch):
+    config = small(block=block, heads=2, epochs=2)
+    fitted = config.fit(chain.data, Run())
+    loaded = config.load(fitted.state(), Run())
+    queries = ask([[0, 1, 2], [], [7], [-1, 99], list(range(12)) * 3])
+    expected = fitted.score_all(queries)
+    np.testing.assert_allclose(loaded.score_all(queries), expected, rtol=1e-5, atol=1e-5)
+    monkeypatch.setattr("polyscene.models.sasrec.PAYS_BELOW", 0)
+    np.testing.assert_array_equal(loaded.score_all(queries), expected)
 
 
 @pytest.mark.golden

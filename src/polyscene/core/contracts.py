@@ -267,6 +267,19 @@ class Embeds(Protocol):
 
 
 @runtime_checkable
+class Encodes(Protocol):
+    """Reads each history once, into one vector; retriever and ranker share it within a request.
+
+    It is kept by `core.memo.remember` under the part and the queries, so whoever asks again while a memo is
+    open gets the same array. More may stand behind a score than this vector: see `Embeds`.
+    """
+
+    def encode(self, queries: Queries) -> Floats:
+        """(B, D) what each history leads to; a row of zeros where no event of it is known."""
+        ...
+
+
+@runtime_checkable
 class Explains(Protocol):
     """Can name the history item that spoke most for a candidate."""
 
@@ -293,6 +306,7 @@ __all__ = [
     "Edges",
     "Effect",
     "Embeds",
+    "Encodes",
     "Examples",
     "Explains",
     "Holdout",

@@ -1,7 +1,7 @@
 """The backbone in NumPy: encodes a few histories at a time, at their newest event.
 
 Legend: B histories, N events of all histories, M positions that ask, L positions that are seen, D width,
-H heads, P distances, T time buckets, R item rows, F features of evidence.
+H heads, P distances, T time buckets, R item rows.
 """
 
 from collections.abc import Mapping
@@ -12,8 +12,9 @@ from numpy.lib.stride_tricks import as_strided
 
 from polyscene.core.arrays import Array, Floats
 from polyscene.core.errors import BundleError
-from polyscene.lean.blocks import CLOSED, Block, BlockKind, Product, block_of, normed
+from polyscene.lean.blocks import CLOSED, Block, BlockKind, block_of, normed
 from polyscene.lean.reading import Asked, pair_buckets
+from polyscene.lean.vectors import Vectors
 
 Kept = list[tuple[Floats, Floats]]
 """For each layer the keys and values (N, D) of all events."""
@@ -61,21 +62,19 @@ class Layer:
 class LeanBackbone:
     """Twin of ``nn.backbone.Backbone`` at the newest event, equal within 1e-5.
 
-    Shapes: `items` (R, D), which scores are made with too; `ages` (max_len, D) by position from the newest
-    event, or None; `surface` tables by name; `level` scale and shift (D,) of the last norm; `gates` from D
-    to F, None without evidence.
+    Shapes: `items` (R, D), of which scores are made too; `ages` (max_len, D) by position from the newest
+    event, or None; `surface` tables by name; `level` scale and shift (D,) of the last norm.
     """
 
-    items: Floats
+    items: Vectors
     ages: Floats | None
     surface: Mapping[str, Floats]
     layers: tuple[Layer, ...]
     level: tuple[Floats, Floats]
-    gates: Product | None
 
     @classmethod
     def of(
-        cls, items_RD: Floats, tensors: Mapping[str, Array], block: BlockKind, heads: int, max_len: int
+        cls, items: Vectors, tensors: Mapping[str, Array], block: BlockKind, heads: int, max_len: int
     ) -> "LeanBackbone":
         """From the item vectors and the other tensors of the torch twin, by its names.
 
@@ -84,7 +83,7 @@ class LeanBackbone:
         """
         try:
             return cls(
-                np.ascontiguousarray(items_RD, np.float32),
+                items,
                 tensors.get("ages"),
                 {name: tensors[f"surface.{name}"] for name in _names(tensors, "surface")},
                 tuple(
@@ -92,9 +91,6 @@ class LeanBackbone:
                     for number in range(len(_names(tensors, "trunk.blocks")))
                 ),
                 (tensors["trunk.norm.weight"], tensors["trunk.norm.bias"]),
-                Product(np.ascontiguousarray(tensors["gates.weight"].T), tensors["gates.bias"])
-                if "gates.weight" in tensors
-                else None,
             )
         except KeyError as missing:
             raise BundleError(
@@ -104,7 +100,7 @@ class LeanBackbone:
     @property
     def width(self) -> int:
         """Numbers in a vector (D)."""
-        return int(self.items.shape[1])
+        return self.items.shape[1]
 
     def encode(self, asked: Asked, kept: Kept | None = None) -> Floats:
         """(B, D) what each history expects next; zeros for an empty one.
@@ -147,7 +143,7 @@ class LeanBackbone:
 
     def inputs(self, asked: Asked) -> Floats:
         """(N, D) what the events say, before any of them looks at another."""
-        x_ND = self.items[asked.rows]
+        x_ND = self.items.of(asked.rows)
         if self.ages is not None:
             age_N = np.repeat(asked.offsets[1:], np.diff(asked.offsets)) - 1 - np.arange(len(x_ND))
             x_ND += self.ages[age_N]

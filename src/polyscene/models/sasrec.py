@@ -20,6 +20,7 @@ from polyscene.core.memo import remember
 from polyscene.core.queries import Queries
 from polyscene.core.rows import Rows
 from polyscene.core.slates import Slates
+from polyscene.lean.model import PAYS_BELOW, Form, LeanModel
 from polyscene.nn import loop, machine
 from polyscene.nn.batching import Batch, NextItem, Padded
 from polyscene.nn.checkpoint import identity
@@ -126,7 +127,16 @@ class SasRec(Config, frozen=True, kw_only=True, tag="sasrec"):
         rows = Rows(state.tensors["codes"])
         network = Network(self, len(rows), torch.Generator(machine.device_of(run)))
         put_tensors(network, state.tensors)
-        return SasRecPart(rows, network.eval().requires_grad_(False), state.tensors["prior"], self.max_len)
+        network = network.eval().requires_grad_(False)
+        lean = self._lean(state, network) if network.items.device.type == "cpu" else None
+        return SasRecPart(rows, network, state.tensors["prior"], self.max_len, lean)
+
+    def _lean(self, state: State, network: "Network") -> LeanModel:
+        """The part without torch; its item vectors are the network's own."""
+        tensors = {**state.tensors, "items": network.items.numpy()}
+        tensors["ages"] = tensors.pop("positions")
+        form = Form(max_len=self.max_len, block=self.block, heads=self.heads)
+        return LeanModel.of(State(tensors, {"form": msgspec.to_builtins(form)}))
 
 
 class Network(nn.Module):
@@ -159,12 +169,16 @@ class Network(nn.Module):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SasRecPart:
-    """Shapes: `prior` (R,) log share of each item's interactions, the answer to an empty history."""
+    """Shapes: `prior` (R,) log share of each item's interactions, the answer to an empty history.
+
+    `lean`: what answers a few queries at a time, once the weights are final.
+    """
 
     rows: Rows
     network: Network
     prior: Floats
     max_len: int
+    lean: LeanModel | None = None
     effect: ClassVar[frozenset[Effect]] = frozenset({Effect.ADDS})
 
     def __call__(self, queries: Queries, slates: Slates) -> Slates:
@@ -184,6 +198,10 @@ class SasRecPart:
 
     def query_vectors(self, queries: Queries) -> Floats:
         """(B, D) what the newest event of each history leads to; zeros where no event is known."""
+        return self.encode(queries)
+
+    def encode(self, queries: Queries) -> Floats:
+        """See `Encodes.encode`: the query vectors."""
         vectors_BD: Floats = remember(self, queries, lambda: self._encode(queries))[0]
         return vectors_BD
 
@@ -198,6 +216,8 @@ class SasRecPart:
 
     def _encode(self, queries: Queries) -> tuple[Floats, Bools]:
         """Vectors (B, D) and whether each history has no known event (B,)."""
+        if self.lean is not None and len(queries) <= PAYS_BELOW:
+            return self.lean.read(queries)
         sequences = _known(queries.history, self.rows, self.max_len)
         lengths = sequences.lengths
         starts = sequences.offsets[:-1]

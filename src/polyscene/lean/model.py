@@ -1,0 +1,112 @@
+"""A fitted sequence model in its lean form: from histories to scores.
+
+Legend: B queries, D width, R item rows of the part, I item codes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from polyscene.core.answer import answer
+from polyscene.core.arrays import Bools, Floats, Scores
+from polyscene.core.contracts import Effect, State
+from polyscene.core.errors import BundleError
+from polyscene.core.memo import remember
+from polyscene.core.queries import Queries
+from polyscene.core.rows import Rows
+from polyscene.core.slates import Slates
+from polyscene.lean.backbone import LeanBackbone
+from polyscene.lean.blocks import BlockKind
+from polyscene.lean.reading import Clock, Reading
+from polyscene.lean.state import States
+from polyscene.lean.vectors import packed, unpacked, vectors_of
+
+PAYS_BELOW = 32
+"""Queries up to which reading them without torch is the quicker way."""
+
+
+class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a lean model's tensors don't tell: what is read of an event, and the shape of blocks."""
+
+    max_len: int
+    block: BlockKind = "ligr"
+    heads: int = 1
+    actions: int = 1
+    scenarios: int = 1
+    clock: Clock = "order"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LeanModel:
+    """Reads histories and scores the items that were trained on.
+
+    Shapes: `prior` (R,), the answer to an empty history. `states`, if given, keeps what was read.
+    """
+
+    form: Form
+    tensors: Mapping[str, Any]
+    rows: Rows
+    reading: Reading
+    backbone: LeanBackbone
+    prior: Floats
+    states: States | None = None
+    effect: ClassVar[frozenset[Effect]] = frozenset({Effect.ADDS})
+
+    @classmethod
+    def of(cls, state: State) -> "LeanModel":
+        """From tensors by the names of the torch model, ``items``, ``codes`` and ``prior``, and a `Form`.
+
+        Raises:
+            BundleError: Something is missing or wrong.
+        """
+        try:
+            form = msgspec.convert(dict(state.meta["form"]), Form)
+            items = vectors_of(state.tensors, "items")
+            edges = state.tensors.get("edges", np.zeros(1, np.float32))
+            reading = Reading(form.max_len, form.actions, form.scenarios, edges, form.clock)
+            weights = unpacked({name: each for name, each in state.tensors.items() if name != "items"})
+            backbone = LeanBackbone.of(items, weights, form.block, form.heads, form.max_len)
+            rows = Rows(state.tensors["codes"])
+            return cls(form, state.tensors, rows, reading, backbone, state.tensors["prior"])
+        except (KeyError, msgspec.ValidationError) as problem:
+            raise BundleError(f"lean model: {problem} is missing or wrong; export it again") from problem
+
+    def state(self) -> State:
+        """What `of` takes."""
+        return State(self.tensors, {"form": msgspec.to_builtins(self.form)})
+
+    def in_bytes(self) -> "LeanModel":
+        """The same model with weights and item vectors in int8."""
+        return LeanModel.of(State(packed(unpacked(self.tensors)), self.state().meta))
+
+    def remembering(self, limit_mb: float, *, leeway: int = 0) -> "LeanModel":
+        """The same model with an empty store of states. Raises ConfigError as `States`."""
+        return replace(self, states=States(self.backbone, self.reading, limit_mb=limit_mb, leeway=leeway))
+
+    def __call__(self, queries: Queries, slates: Slates) -> Slates:
+        """Adds the items most likely to come next."""
+        return answer(self, queries, slates)
+
+    def score_all(self, queries: Queries) -> Scores:
+        """(B, I) logits of the next item; -inf for codes that were not trained on."""
+        vectors_BD, empty_B = remember(self, queries, lambda: self.read(queries))
+        scores_BR = self.backbone.items.scores(vectors_BD)
+        scores_BR[empty_B] = self.prior
+        return self.rows.spread(scores_BR, queries.allowed.size)
+
+    def encode(self, queries: Queries) -> Floats:
+        """See `Encodes.encode`."""
+        return remember(self, queries, lambda: self.read(queries))[0]
+
+    def read(self, queries: Queries) -> tuple[Floats, Bools]:
+        """Vectors (B, D) and whether each history has no known event (B,)."""
+        table = self.reading.table(queries.history, self.rows)
+        seconds = queries.at // 1000
+        if self.states is not None:
+            vectors_BD = self.states.encode(table, seconds, queries.scenario)
+        else:
+            vectors_BD = self.backbone.encode(self.reading.asked(table, seconds, queries.scenario))
+        return vectors_BD, table.lengths == 0
