@@ -14,6 +14,7 @@ bundles collect: workspace
 bundles list: json workspace
 bundles promote: bundle force scenario workspace
 bundles rollback: scenario workspace
+compare-scenarios: data fit-on json map mapping model on protocol quiet rule seed set
 data check: json map mapping quarantine rule source
 data fetch: names
 data infer: json source write

@@ -6,10 +6,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from polyscene.core.arrays import Ragged, RaggedTable
-from polyscene.core.catalogue import Catalogue, Column
+from polyscene.core.arrays import Ragged
+from polyscene.core.catalogue import Column
 from polyscene.core.config import read
-from polyscene.core.contracts import Data, Run, StillView
+from polyscene.core.contracts import Run, StillView
 from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.queries import Queries, history_of, stack
 from polyscene.core.rows import Rows
@@ -17,6 +17,7 @@ from polyscene.features.content import Content
 from polyscene.models.foundation import Foundation
 from polyscene.models.table import KINDS
 from polyscene.rank.adapted import Adapted, AdaptedPart
+from polyscene.testing.worlds import scenes
 
 ITEMS, STEPS = 12, (1, 5)
 """On a circle of items, home leads to the next one and cart to the fifth after it."""
@@ -25,23 +26,6 @@ BASE = Foundation(
 )
 FROZEN = msgspec.structs.replace(BASE, epochs=0)
 ADAPTED = Adapted(base=FROZEN, rank=6, epochs=30, learning_rate=0.03, least=10)
-
-
-def shops(steps, users=48, length=8, seed=0):
-    """Events that come in home or cart by chance; what follows is `steps` ahead on the circle."""
-    rng = np.random.default_rng(seed)
-    scenario = rng.integers(0, 2, (users, length))
-    ahead = np.take(steps, scenario)
-    ahead[:, 0] = rng.integers(0, ITEMS, users)
-    plain = history_of((np.cumsum(ahead, 1) % ITEMS).tolist(), [list(range(length))] * users)
-    columns = {**plain.columns, "scenario": scenario.ravel().astype(np.int16)}
-    return Data(
-        users=np.arange(users, dtype=np.int32),
-        histories=RaggedTable(plain.offsets, columns),
-        catalogue=Catalogue.bare(ITEMS),
-        at=length,
-        scenarios=("home", "cart"),
-    )
 
 
 def asked(code):
@@ -58,12 +42,12 @@ def right(part, code):
 @pytest.fixture(scope="module")
 def older():
     """A part whose base learned that every scenario leads to the next item."""
-    return AdaptedPart(BASE.fit(shops((1, 1)), Run()), {}, {}, None)
+    return AdaptedPart(BASE.fit(scenes((1, 1)), Run()), {}, {}, None)
 
 
 @pytest.fixture(scope="module")
 def part(older):
-    return ADAPTED.fit(shops(STEPS), Run(), older)
+    return ADAPTED.fit(scenes(), Run(), older)
 
 
 def test_adapters_alone_teach_an_older_base_what_a_scenario_is(older, part):
@@ -86,7 +70,7 @@ def test_a_scenario_without_an_adapter_is_answered_by_the_base(part):
 
 
 def test_a_scenario_file_names_its_own_adapter_which_answers_every_query(older, part):
-    mine = msgspec.structs.replace(ADAPTED, scenario="cart").fit(shops(STEPS), Run(), older)
+    mine = msgspec.structs.replace(ADAPTED, scenario="cart").fit(scenes(), Run(), older)
     assert list(mine.adapters) == [1]
     np.testing.assert_array_equal(mine.score_all(asked(0)), mine.score_all(asked(1)))
     assert right(mine, 1) == 1.0
@@ -94,22 +78,22 @@ def test_a_scenario_file_names_its_own_adapter_which_answers_every_query(older, 
 
 def test_a_scenario_nothing_came_in_is_said_and_answered_by_the_base(older):
     run = Run()
-    mine = msgspec.structs.replace(ADAPTED, scenario="feed").fit(shops(STEPS), run, older)
+    mine = msgspec.structs.replace(ADAPTED, scenario="feed").fit(scenes(), run, older)
     assert run.warnings == ["adapted: no event came in scenario 'feed', so the base answers as it is"]
     assert not mine.adapters
 
 
 def test_too_few_events_make_no_adapter(older):
-    many = int((shops(STEPS).histories["scenario"] == 1).sum())
+    many = int((scenes().histories["scenario"] == 1).sum())
     config = msgspec.structs.replace(ADAPTED, epochs=1, least=many)
-    fitted = config.fit(shops(STEPS), Run(), older)
+    fitted = config.fit(scenes(), Run(), older)
     assert 1 in fitted.adapters
-    assert 1 not in msgspec.structs.replace(config, least=many + 1).fit(shops(STEPS), Run(), older).adapters
+    assert 1 not in msgspec.structs.replace(config, least=many + 1).fit(scenes(), Run(), older).adapters
 
 
 def test_an_adapter_that_does_not_help_is_left_out(older):
     run = Run(validate=lambda part: -right(part, 1))
-    mine = msgspec.structs.replace(ADAPTED, scenario="cart").fit(shops(STEPS), run, older)
+    mine = msgspec.structs.replace(ADAPTED, scenario="cart").fit(scenes(), run, older)
     assert not mine.adapters
     assert run.warnings == ["adapted: an adapter of 'cart' would not help, so it has none"]
 
@@ -137,7 +121,7 @@ def test_what_cannot_be_adapted_is_refused():
 def test_a_trained_backbone_goes_to_a_workspace_that_shares_no_item():
     """Trunk and content weights move over; what is an item is known there by what it says."""
     content = msgspec.structs.replace(BASE, content=Content(text=()), id_dropout=0.5)
-    here, there = labelled(shops((1, 1))), labelled(shops((1, 1), users=6))
+    here, there = labelled(scenes((1, 1))), labelled(scenes((1, 1), users=6))
     old = content.fit(here, Run(view=StillView(here.catalogue)))
     stranger = replace(old, known=replace(old.known, rows=Rows(np.zeros(0, np.int32))))
     view = Run(view=StillView(there.catalogue))
@@ -155,6 +139,4 @@ def labelled(data):
     """Every item is tagged with its place on the circle and the two before it."""
     words = tuple(f"place {number}" for number in range(ITEMS))
     tags = Ragged.of([[(item - back) % ITEMS for back in range(3)] for item in range(ITEMS)])
-    return replace(
-        data, catalogue=replace(data.catalogue, columns={"places": Column("tags", tags, words)})
-    )
+    return replace(data, catalogue=replace(data.catalogue, columns={"places": Column("tags", tags, words)}))

@@ -21,6 +21,7 @@ from polyscene.evaluate.intervals import Comparison, compare
 from polyscene.evaluate.page import html
 from polyscene.evaluate.warn import below_baselines, suspicious
 from polyscene.jobs.exam import Exam, Learner, Scene, Trial
+from polyscene.jobs.harm import LEAST_QUESTIONS, asked_in, standings
 from polyscene.jobs.infer import load_or_propose
 from polyscene.models.table import KINDS
 from polyscene.observe.timing import peak_mb
@@ -104,6 +105,46 @@ def evaluate(request: EvaluateRequest, progress: Progress = silent) -> dict[str,
     if request.html is not None:
         _write_page(request.html, result, [ours, *beside], exam)
     return result
+
+
+def compare_scenarios(request: EvaluateRequest, progress: Progress = silent) -> dict[str, Any]:
+    """Each scenario's own model, the one of all and the adapted one beside each other, as JSON data.
+
+    `request.model` is of kind ``adapted``. Scenarios of fewer than `LEAST_QUESTIONS` questions are left
+    out.
+
+    Raises:
+        ConfigError: As `evaluate`, or the model is of another kind.
+        DataError: As `evaluate`, or no two scenarios can be told apart.
+    """
+    from polyscene.rank.adapted import Adapted
+
+    fit_on = _checked(request)
+    name, learner, config = _learner(request)
+    if not isinstance(learner, Adapted):
+        raise ConfigError(f"compare: {name!r} is not of kind 'adapted', which has the three forms")
+    source, encoded = _data(request)
+    data = encoded.data
+    parts = split(data, request.protocol, seed=request.seed, ids=encoded)
+    exam = _exam(request, parts, fit_on, progress)
+    asked = {code: asked_in(exam.holdout, code) for code in range(len(data.scenarios))}
+    asked = {code: each for code, each in asked.items() if len(each.queries) >= LEAST_QUESTIONS}
+    if len(data.scenarios) < 2 or not asked:
+        raise DataError(
+            f"compare: {source} has {len(data.scenarios)} scenarios, {len(asked)} of them with"
+            f" {LEAST_QUESTIONS} held-out events or more; map a column (--map scenario=COLUMN)"
+        )
+    found = standings(learner, exam.data, asked, valid=exam.valid, seed=request.seed, progress=progress)
+    return {
+        "data": source,
+        "split": {"protocol": request.protocol, "digest": parts.digest},
+        "model": name,
+        "config": config,
+        "on": request.on,
+        "fit_on": fit_on,
+        "seed": request.seed,
+        "scenarios": [each.figures() for each in found],
+    }
 
 
 def evaluate_data(

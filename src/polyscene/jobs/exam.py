@@ -104,7 +104,7 @@ class Exam:
             seed=self.seed,
             view=StillView(self.data.catalogue),
             progress=self.progress,
-            validate=None if self.valid is None else _validation(self.valid),
+            validate=None if self.valid is None else validation(self.valid),
             holdout=self.valid,
             training=self.training,
         )
@@ -125,7 +125,7 @@ class Exam:
         )
 
 
-def _validation(valid: Holdout) -> Callable[[Part], float]:
+def validation(valid: Holdout) -> Callable[[Part], float]:
     """Gives the mean ndcg@10 of a part over an even sample of the validation queries."""
     rows = np.unique(np.linspace(0, len(valid.queries) - 1, VALIDATED).astype(np.int64))
     sample = Holdout(valid.queries.take(rows), valid.targets.take(rows), valid.values.take(rows))

@@ -18,6 +18,7 @@ from polyscene.evaluate.metrics import measure
 from polyscene.evaluate.ranking import rank
 from polyscene.jobs.canary import Canary
 from polyscene.jobs.exam import AskedScene
+from polyscene.jobs.harm import unharmed
 from polyscene.jobs.loader import Loader
 from polyscene.jobs.workspace import Workspace
 from polyscene.observe.timing import Stopwatch
@@ -64,7 +65,8 @@ def train(workspace: Workspace, request: TrainRequest, progress: Progress) -> li
     """Fits scenarios from the live log, saves each as a bundle, and promotes it if the canary lets it.
 
     With a holdout each user's last event is kept out of the fit and ranked among all items afterwards;
-    the figures go into the manifest (docs/adr/0008).
+    the figures go into the manifest (docs/adr/0008). A scenario that the events of the others harm is
+    fitted on its own alone, and `warnings` says so (`jobs/harm.py`).
 
     Raises:
         InputError: A name is no scenario.
@@ -105,6 +107,9 @@ class _Job:
         data, test = self._held_out(scenario)
         with Stopwatch() as watch:
             pipeline = scenario.fit(data, run)
+            if not self.request.force:
+                pipeline, harm = unharmed(scenario, pipeline, data, test, run)
+                run.warnings.extend([harm] if harm else [])
         metrics = {} if test is None else self._measure(AskedScene(scenario, pipeline, data), test)
         facts = Facts(
             kind="scenario",

@@ -64,6 +64,22 @@ def recency() -> TinyWorld:
     )
 
 
+def scenes(steps: tuple[int, int] = (1, 5), size: int = 12, users: int = 48, seed: int = 0) -> Data:
+    """Walks round a circle of items, each step in one of two scenarios by chance.
+
+    A step in home leads `steps[0]` items ahead, one in cart `steps[1]`: only who knows where the next
+    event will come knows which it is.
+    """
+    rng = np.random.default_rng(seed)
+    scenario = rng.integers(0, 2, (users, 8))
+    ahead = np.take(steps, scenario)
+    ahead[:, 0] = rng.integers(0, size, users)
+    world = _world((np.cumsum(ahead, 1) % size).tolist(), None, size, Ragged.empty(users))
+    table = world.data.histories
+    columns = {**table.columns, "scenario": scenario.ravel().astype(np.int16)}
+    return replace(world.data, histories=RaggedTable(table.offsets, columns), scenarios=("home", "cart"))
+
+
 def noise(users: int = 40, items: int = 30, seed: int = 0) -> Data:
     """Random histories with all that real ones have.
 

@@ -1,0 +1,223 @@
+"""Two domains as two scenarios of one workspace: an own model each, one for both, and both adapted.
+
+    python -m bench.adapters --data FOLDER [PAIR ...] [--on valid] [--json FILE]
+
+PAIR is one of `amazon_cross_domain` (phone-sport, electronic-phone, cloth-sport, cloth-electronic) or
+beauty-sports, whose users are joined by `amazon_user_links`. Every form learns from the training part and
+stops early on the validation part; nothing is refitted. All items of the asked domain are ranked, but what
+the user has touched. Means of nDCG@10; gaps are paired bootstraps over the questions, 95 %. CPU seconds.
+
+- The pairs have no order and no time: each user's events of both domains are mixed by a seeded draw, one
+  training event of each user and domain is the validation, the published test column is the test, and the
+  model knows no positions.
+- Beauty and sports have an order each and none across: a joined user's events are merged by their relative
+  place in their domain's sequence. The last event of each domain is the test, the one before it the
+  validation. So what is read from the other domain may in truth be later than what is asked for.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import polars as pl
+import torch
+
+from polyscene.core.arrays import Array, Bools, Ragged, RaggedTable, offsets_of
+from polyscene.core.catalogue import Catalogue
+from polyscene.core.contracts import Data, Holdout
+from polyscene.core.queries import Eligible, Queries
+from polyscene.jobs.harm import standings
+from polyscene.models.foundation import Foundation
+from polyscene.nn.augment import Augment
+from polyscene.nn.teaching import Objective
+from polyscene.rank.adapted import Adapted
+
+PAIRS = ("phone-sport", "electronic-phone", "cloth-sport", "cloth-electronic")
+LINKED = "beauty-sports"
+BASE = Foundation(
+    layers=1,
+    positions="none",
+    max_len=50,
+    dropout=0.3,
+    evidence=None,
+    objective=Objective(loss="sampled", sampler="mixed", negatives=1024),
+    augment=Augment(reorder=1.0),
+    average=0.98,
+    batch_size=3200,
+    epochs=20,
+    validate_every=4,
+    patience=2,
+)
+ORDERED = msgspec.structs.replace(BASE, positions="relative", augment=Augment())
+"""For data that has an order."""
+
+
+@dataclass(frozen=True)
+class Logs:
+    """Events (N,) of two domains, each user's from the first to the last, and what each is for."""
+
+    domains: tuple[str, str]
+    user: Array
+    item: Array
+    domain: Array
+    valid: Bools
+    test: Bools
+    home: Array  # (I,) domain of each item
+
+    def table(self, keep: Bools) -> RaggedTable:
+        rows = np.flatnonzero(keep)
+        lengths = np.bincount(self.user[rows], minlength=int(self.user.max()) + 1)
+        offsets = offsets_of(lengths)
+        columns = {
+            "item": self.item[rows].astype(np.int32),
+            "action": np.zeros(len(rows), np.int16),
+            "value": np.ones(len(rows), np.float32),
+            "time": np.arange(len(rows)) - np.repeat(offsets[:-1], lengths),
+            "scenario": self.domain[rows].astype(np.int16),
+        }
+        return RaggedTable(offsets, columns)
+
+    def data(self) -> Data:
+        histories = self.table(~self.valid & ~self.test)
+        users = np.flatnonzero(histories.lengths)
+        return Data(
+            users=users.astype(np.int32),
+            histories=histories.take(users),
+            catalogue=Catalogue.bare(len(self.home)),
+            at=int(histories.lengths.max()) + 1,
+            clock=False,
+            scenarios=self.domains,
+        )
+
+    def asked(self, held: Bools, known: Bools) -> Holdout:
+        """The held-out events as questions, by the events `known` before them."""
+        rows = np.flatnonzero(held)
+        history = self.table(known).take(self.user[rows])
+        queries = replace(
+            Queries.of_histories(history, len(self.home)),
+            scenario=self.domain[rows].astype(np.int32),
+            exclude=history.ragged("item"),
+            allowed=Eligible(self.home == np.array([[0], [1]]), self.domain[rows]),
+        )
+        one_each = np.arange(len(rows) + 1, dtype=np.int64)
+        ones = np.ones(len(rows), np.float32)
+        return Holdout(queries, Ragged(one_each, self.item[rows].astype(np.int32)), Ragged(one_each, ones))
+
+
+def pair(folder: Path, name: str) -> Logs:
+    frame = pl.read_parquet(folder / "amazon_cross_domain" / "interactions.parquet")
+    words = [pl.col(column).cast(pl.String) for column in ("pair", "domain", "split")]
+    frame = frame.with_columns(words).filter(pl.col("pair") == name)
+    first, second = sorted(frame["domain"].unique())
+    rng = np.random.default_rng(0)
+    place = rng.random(len(frame))
+    domain = (frame["domain"] == second).to_numpy().astype(np.int64)
+    user, test = frame["user_id"].to_numpy().astype(np.int64), (frame["split"] == "test").to_numpy()
+    item, home = _joined(frame["item_id"].to_numpy(), domain)
+    order = np.lexsort((place, user))
+    user, domain, item, test = user[order], domain[order], item[order], test[order]
+    valid = _newest(user * 2 + domain, ~test)
+    return Logs((first, second), user, item, domain, valid, test, home)
+
+
+def linked(folder: Path) -> Logs:
+    links = pl.read_parquet(folder / "amazon_user_links" / "users.parquet").drop_nulls(
+        ["beauty_user_id", "sports_user_id"]
+    )
+    same = dict(zip(links["sports_user_id"], links["beauty_user_id"], strict=True))
+    parts = []
+    for number, name in enumerate(("amazon_beauty", "amazon_sports")):
+        frame = pl.read_parquet(folder / name / "interactions.parquet")
+        user = frame["user_id"].to_numpy().astype(np.int64)
+        if number:
+            shift = int(parts[0][0].max()) + 1
+            user = np.array([same.get(each, each + shift) for each in user.tolist()])
+        place = frame["position"].to_numpy().astype(np.int64)
+        length = np.bincount(user)[user]
+        parts.append((user, frame["item_id"].to_numpy(), np.full(len(user), number), place, length))
+    user, item, domain, place, length = (np.concatenate(each) for each in zip(*parts, strict=True))
+    item, home = _joined(item, domain)
+    order = np.lexsort((domain, (place + 0.5) / length, user))
+    _, user = np.unique(user, return_inverse=True)
+    back = (length - 1 - place)[order]
+    return Logs(("beauty", "sports"), user[order], item[order], domain[order], back == 1, back == 0, home)
+
+
+def _joined(item: Array, domain: Array) -> tuple[Array, Array]:
+    """Item codes over both domains, and the domain of each."""
+    sizes = [int(item[domain == number].max()) + 1 for number in (0, 1)]
+    return item + domain * sizes[0], np.repeat([0, 1], sizes)
+
+
+def _newest(owner: Array, among: Bools) -> Bools:
+    """The last of each owner's events `among` which there are two at least."""
+    rows, owners = np.flatnonzero(among), int(owner.max()) + 1
+    count = np.bincount(owner[rows], minlength=owners)
+    final = np.full(owners, -1)
+    final[owner[rows]] = rows
+    chosen = np.zeros(len(owner), bool)
+    chosen[final[count >= 2]] = True
+    return chosen
+
+
+def table(name: str, config: Adapted, folder: Path, on: str, seed: int) -> Iterator[dict[str, object]]:
+    logs = linked(folder) if name == LINKED else pair(folder, name)
+    data = logs.data()
+    valid = logs.asked(logs.valid, ~logs.valid & ~logs.test)
+    test = valid if on == "valid" else logs.asked(logs.test, ~logs.test)
+    events = np.bincount(data.histories["scenario"])
+    began = time.process_time()
+    asked = {code: _in_domain(test, code) for code in (0, 1)}
+    for code, each in enumerate(standings(config, data, asked, valid=valid, seed=seed)):
+        sparser = bool(events[code] == events.min())
+        yield {"pair": name, "events": int(events[code]), "sparser": sparser, "on": on, **each.figures()}
+    print(f"{name}: {time.process_time() - began:.0f} CPU s")
+
+
+def _in_domain(holdout: Holdout, code: int) -> Holdout:
+    rows = np.flatnonzero(holdout.queries.scenario == code)
+    return Holdout(holdout.queries.take(rows), holdout.targets.take(rows), holdout.values.take(rows))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("pairs", nargs="*", choices=[*PAIRS, LINKED, []], default=[])
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--on", choices=["test", "valid"], default="test")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--json", type=Path)
+    asked = parser.parse_args()
+    torch.set_num_threads(1)
+    rows = []
+    for name in asked.pairs or [*PAIRS, LINKED]:
+        config = Adapted(base=ORDERED if name == LINKED else BASE, epochs=8)
+        for row in table(name, config, asked.data, asked.on, asked.seed):
+            rows.append(row)
+            show(row)
+    if asked.json:
+        asked.json.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def show(row: dict[str, object]) -> None:
+    values, gaps = row["ndcg@10"], row["gaps"]
+    assert isinstance(values, dict)
+    assert isinstance(gaps, dict)
+    told = "  ".join(f"{form} {value:.4f}" for form, value in values.items())
+    between = "  ".join(
+        f"{name} {gap['difference']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}]"
+        for name, gap in gaps.items()
+    )
+    side = " (sparser)" if row["sparser"] else ""
+    print(
+        f"{row['pair']} {row['scenario']}{side}, {row['queries']} questions: {told}\n    {between}",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()

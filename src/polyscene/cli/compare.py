@@ -1,0 +1,85 @@
+"""`polyscene compare-scenarios`: does each scenario gain from the events of the others?"""
+
+from typing import Annotated, Literal
+
+import typer
+
+from polyscene.cli import show
+from polyscene.cli.options import (
+    JsonOption,
+    MapOption,
+    MappingOption,
+    QuietOption,
+    RuleOption,
+    SetOption,
+    pairs,
+    reading_of,
+)
+
+
+def compare_scenarios(
+    data: Annotated[str, typer.Option("--data", help="A known data set, a folder or a file.")],
+    model: Annotated[
+        str, typer.Option("--model", help="The kind 'adapted', or a TOML file with its settings.")
+    ] = "adapted",
+    protocol: Annotated[
+        Literal["loo", "time", "strong", "random"], typer.Option(help="How the data is split.")
+    ] = "loo",
+    settings: SetOption = None,
+    mapping: MapOption = None,
+    mapping_file: MappingOption = None,
+    rules: RuleOption = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    on: Annotated[Literal["test", "valid"], typer.Option("--on", help="Which part is ranked.")] = "test",
+    fit_on: Annotated[
+        Literal["all", "train"] | None,
+        typer.Option("--fit-on", help="all (default on test): training and validation part."),
+    ] = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit a model on each scenario's own events, one on all, and adapt that; say which to serve.
+
+    A form that is worse than the scenario's own beyond the 95 % interval of the difference does harm.
+    """
+    from polyscene.jobs.evaluate import EvaluateRequest
+    from polyscene.jobs.evaluate import compare_scenarios as job
+    from polyscene.observe.bars import progress
+
+    reading = reading_of(mapping_file, mapping, rules)
+    request = EvaluateRequest(
+        data=data,
+        protocol=protocol,
+        model=model,
+        settings=pairs(settings, "--set"),
+        mapping=reading.mapping,
+        rules=reading.rules,
+        seed=seed,
+        on=on,
+        fit_on=fit_on,
+    )
+    result = job(request, progress(quiet))
+    if json:
+        show.as_json(result)
+        return
+    show.table(
+        f"ndcg@10 on {result['data']}; in brackets: less the scenario's own",
+        ("scenario", "queries", "own", "joint", "adapted", "harmed by", "best"),
+        [
+            (
+                each["scenario"],
+                each["queries"],
+                each["ndcg@10"]["own"],
+                _beside(each, "joint"),
+                _beside(each, "adapted"),
+                ", ".join(each["harmed"]),
+                each["best"],
+            )
+            for each in result["scenarios"]
+        ],
+    )
+
+
+def _beside(row: dict[str, dict[str, dict[str, float]]], form: str) -> str:
+    gap = row["gaps"][f"{form} - own"]
+    return f"{row['ndcg@10'][form]:.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}]"
