@@ -108,7 +108,7 @@ def test_gaps_are_those_between_events_and_to_the_next():
 def test_without_the_time_of_asking_only_the_past_is_read():
     hidden, _ = lessons(max_len=10, clock="query", hide=0.999999)
     past, _ = lessons(max_len=10, clock="last")
-    for blind, plain in zip(hidden.epoch(0), past.epoch(0), strict=True):
+    for blind in hidden.epoch(0):
         assert not blind.events.surface["next_gap"][blind.events.real].any()
     for plain in past.epoch(0):
         assert "next_gap" not in plain.events.surface

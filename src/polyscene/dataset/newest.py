@@ -12,8 +12,12 @@ LEAST = 3
 """Events a user must have to be asked: the answer and a history to ask with."""
 
 
-def newest_out(data: Data, most: int, rng: np.random.Generator) -> tuple[Data, Holdout]:
+def newest_out(
+    data: Data, most: int, rng: np.random.Generator, *, keep_others: bool = False
+) -> tuple[Data, Holdout]:
     """`data` without the newest event of every user who has `LEAST`; `most` of those events are asked for.
+
+    With `keep_others`, only what is asked for is taken out.
 
     Questions are asked at the time and in the scenario of their answer, by the history before it, over the
     items that are active. What the user touched before is excluded, so a repeat can't be the answer.
@@ -21,11 +25,11 @@ def newest_out(data: Data, most: int, rng: np.random.Generator) -> tuple[Data, H
     histories = data.histories
     able = np.flatnonzero(histories.lengths >= LEAST)
     last = histories.offsets[1:][able] - 1
-    keep = np.ones(len(histories["item"]), bool)
-    keep[last] = False
-    before = histories.where(keep)
     chosen = np.sort(rng.permutation(len(able))[:most])
     users, answers = able[chosen], last[chosen]
+    keep = np.ones(len(histories["item"]), bool)
+    keep[answers if keep_others else last] = False
+    before = histories.where(keep)
     history = before.take(users)
     queries = replace(
         Queries.of_histories(history, data.size),

@@ -24,9 +24,9 @@ class ContentKnn(Config, frozen=True, kw_only=True, tag="content_knn"):
 
     The n-th item from the end of the history weighs ``decay ** n``, down to the last `last` items.
     ``space="tfidf"`` compares words, labels and numbers as they are, ``"vectors"`` their `dim` content
-    dimensions; `text` and `attributes` choose what is read, as in `Content`. Needs no event of an item: one
-    put a second ago is ranked like any other, one without content scores 0. An empty history is not
-    answered.
+    dimensions; `text`, `attributes` and `encoder` choose what is read and how, as in `Content`. Needs no
+    event of an item: one put a second ago is ranked like any other, one without content scores 0. An empty
+    history is not answered.
 
     Source: content-based filtering with TF-IDF profiles (Pazzani and Billsus 2007).
     """
@@ -34,6 +34,7 @@ class ContentKnn(Config, frozen=True, kw_only=True, tag="content_knn"):
     space: Literal["tfidf", "vectors"] = "tfidf"
     text: tuple[str, ...] | None = None
     attributes: tuple[str, ...] | None = None
+    encoder: Literal["tfidf", "sentences"] = "tfidf"
     dim: Annotated[int, Meta(ge=1, le=4096)] = 64
     decay: Annotated[float, Meta(gt=0, le=1)] = 0.6
     last: Annotated[int, Meta(ge=1, le=1000)] = 50
@@ -43,11 +44,13 @@ class ContentKnn(Config, frozen=True, kw_only=True, tag="content_knn"):
 
         Raises:
             DataError: A named attribute does not exist.
+            ConfigError: The sentence encoder is not installed.
         """
         touched = np.unique(data.histories["item"])
         space: Terms | ContentSpace
         if self.space == "tfidf":
-            space = fit_terms(data.catalogue, touched, self.text, self.attributes)
+            sentences = self.encoder == "sentences"
+            space = fit_terms(data.catalogue, touched, self.text, self.attributes, sentences=sentences)
         else:
             space = self._content().fit(data.catalogue, touched, run.seed)
         return ContentKnnPart(self, space, run.view or StillView(data.catalogue))
@@ -67,7 +70,7 @@ class ContentKnn(Config, frozen=True, kw_only=True, tag="content_knn"):
         return ContentKnnPart(self, space, run.view)
 
     def _content(self) -> Content:
-        return Content(text=self.text, attributes=self.attributes, dim=self.dim)
+        return Content(text=self.text, attributes=self.attributes, dim=self.dim, encoder=self.encoder)
 
 
 @dataclass(slots=True, eq=False)

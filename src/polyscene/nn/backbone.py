@@ -1,6 +1,6 @@
-"""The backbone: what an event says, the trunk that reads events, and how much counted evidence weighs.
+"""The backbone: what an event says, the trunk that reads events.
 
-Legend: B sequences, L positions, D width, R item rows, F features of evidence; ``x_xD`` any leading axes.
+Legend: B sequences, L positions, D width, R item rows; ``x_xD`` any leading axes.
 """
 
 from collections.abc import Mapping
@@ -13,10 +13,7 @@ from polyscene.nn.content import ItemTable
 from polyscene.nn.denoise import Denoiser
 from polyscene.nn.events import Events
 from polyscene.nn.heads import ActionHeads, ValueScale
-from polyscene.nn.layers import Shape, Trunk, linear, table
-
-FIRST_WEIGHT = 0.1
-"""Weight that every feature of evidence starts with."""
+from polyscene.nn.layers import Shape, Trunk, table
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +21,13 @@ class Equipment:
     """What a backbone has beside its trunk.
 
     `surface`: number of codes of each column. `aged`: how many positions counted from the newest event have
-    a vector of their own. `features`: evidence features whose weights it gives. `actions`: kinds of action
+    a vector of their own. `actions`: kinds of action
     that a head tells apart, with `scale` for their values. `holes`, `denoises`: whether it learns from
     histories with holes, and names what was in them. 0, None or False leaves each out.
     """
 
     surface: Mapping[str, int]
     aged: int = 0
-    features: int = 0
     actions: int = 0
     scale: ValueScale | None = None
     holes: bool = False
@@ -53,10 +49,6 @@ class Backbone(nn.Module):
         )
         self.hole = table(1, dim, chance) if equipment.holes else None
         self.trunk = Trunk(shape, chance)
-        self.gates = linear(dim, equipment.features, chance) if equipment.features else None
-        if self.gates is not None:
-            nn.init.zeros_(self.gates.weight)
-            nn.init.constant_(self.gates.bias, FIRST_WEIGHT)
         self.heads = (
             ActionHeads(dim, equipment.actions, chance, equipment.scale) if equipment.actions else None
         )
@@ -78,7 +70,3 @@ class Backbone(nn.Module):
         x_BLD = x_BLD * items_RD.shape[1] ** 0.5
         output: Tensor = self.trunk(x_BLD, events.last if newest else None, events.buckets)
         return output
-
-    def weighed(self, hidden_xD: Tensor) -> Tensor | None:
-        """(..., F) weight of each feature of evidence; None without any."""
-        return None if self.gates is None else self.gates(hidden_xD)

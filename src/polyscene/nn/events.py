@@ -62,7 +62,7 @@ class Reader:
 
     @classmethod
     def of(cls, data: Data, max_len: int, clock: Clock, *, surface: bool) -> "Reader":
-        """A reader for data like this; without `surface` it reads items, and times as far as `clock` says."""
+        """A reader for data like this; without `surface` it reads items, and times as `clock` says."""
         if not surface:
             return cls(max_len, 1, 1, np.zeros(1, np.float32), clock)
         values = data.histories["value"]
@@ -120,7 +120,7 @@ class Reader:
         following: Mapping[str, Array],
         device: torch.device,
     ) -> Events:
-        """The events at the given places of a table; `following` (B, L) has second and scenario of the next."""
+        """The events at places of a table; `following` (B, L) has second and scenario of the next ones."""
         real_BL = np.arange(places_BL.shape[1]) < lengths_B[:, None]
         surface = {name: table[name][places_BL] for name in ("action", "value", "scenario")}
         surface["next_scenario"] = following["scenario"]
@@ -163,10 +163,10 @@ class Reader:
 class Lesson:
     """A batch to learn from.
 
-    Shapes: `targets` (N, S) int64 rows of the items that came next, in the order of ``events.real``; `shares`
-    (N, S) what each of them counts, 0 where a history ends before; `places` (N,) place of each position's
-    event in the table; `users` (N,) its history; `next_action` (N,) int64, `next_value` (N,) float32 of the
-    event that came next.
+    Shapes: `targets` (N, S) int64 rows of the items that came next, in the order of ``events.real``;
+    `shares` (N, S) what each of them counts, 0 where a history ends before; `places` (N,) place of each
+    position's event in the table; `users` (N,) its history; `next_action` (N,) int64 and `next_value` (N,)
+    float32 of the event that came next.
     """
 
     events: Events

@@ -1,30 +1,57 @@
-"""Evidence: counted facts that a network adds to its logits, each weighed by what it read.
+"""Evidence: counted facts that are added to a network's logits, weighed on events it has not learned from.
 
 Three kinds: how popular an item is, how often it came `lag` events after the lag-newest event, and what a
 linear model (EASE) makes of the whole history. A Transformer learns the last two badly from few events;
-counted, they cost a fit of seconds. While a network trains, a user's own events are left out of what is
-counted for that user, so that the weights are learned on evidence as it will be for the next event.
+counted, they cost a fit of seconds. Weighing them while the network trains was tried and lost: a network
+trusts itself too much on what it has seen (docs/adr/0017).
 
-Legend: N positions, R item rows, F features, C positions of one chunk, M counted cells, V folds, S sequences.
+Legend: B queries, R item rows, F features, M counted cells, N held-out events.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 import msgspec
 import numpy as np
 import torch
 from scipy import linalg, sparse
-from torch import Tensor
+from torch.nn import functional
 
-from polyscene.core.arrays import Array, Floats, Ragged, offsets_of, spans
+from polyscene.core.arrays import Array, Floats, Ragged, RaggedTable, spans
+from polyscene.nn.products import product
 
 SMOOTHING = 20.0
 """Prior events, spread by popularity, that every row of transitions starts from."""
-DENSE_CELLS = 30_000_000
-"""Transitions of one lag are laid out in full up to this size (120 MB of float32); rows are then read, not built."""
+CELLS = 20_000_000
+"""Feature values made at once (80 MB)."""
+USUAL_EVENTS = 55.0
+"""Weights are those of a history of so many events, and move with the logarithm of its length over this."""
+SHRINKAGE = 1e-3
+"""Penalty on squared weights when they are chosen."""
+
+
+class Counted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Which facts are counted, and on how many held-out events they are weighed.
+
+    Transitions up to `lags` events apart; a linear model (EASE) of l2 `ease_l2`, which needs a dense square
+    of the items and is left out above `ease_items` of them. The newest events of at most `held_out`
+    users, and of no more than a fifth, are kept from the network.
+    """
+
+    lags: Annotated[int, msgspec.Meta(ge=0, le=16)] = 3
+    ease_l2: Annotated[float, msgspec.Meta(gt=0)] = 500.0
+    ease_items: Annotated[int, msgspec.Meta(ge=0)] = 6000
+    held_out: Annotated[int, msgspec.Meta(ge=0)] = 2000
+
+    def of(self, sequences: Ragged, count: int) -> "Evidence":
+        """What `sequences` of rows below `count` tell; it weighs nothing yet."""
+        shares = np.bincount(sequences.values, minlength=count) + 0.1
+        prior = np.log(shares / shares.sum()).astype(np.float32)
+        lags = tuple(Lag.of(sequences, lag, prior) for lag in range(1, self.lags + 1))
+        ease = ease_weights(gram(sequences, count), self.ease_l2) if count <= self.ease_items else None
+        features = 1 + len(lags) + (ease is not None)
+        return Evidence(prior, lags, ease, np.zeros((2, features + 1), np.float32))
 
 
 class Lag:
@@ -32,110 +59,82 @@ class Lag:
 
     That is the logarithm of the other's chance over its popularity share, up to a constant of the row.
 
-    Shapes: `offsets` (R+1,), `columns` (M,) int64 rising within a row, `counts` (M,) float32.
+    Shapes: `offsets` (R+1,), `columns` (M,) int32 rising within a row, `counts` (M,) float32.
     """
 
     def __init__(self, lag: int, offsets: Array, columns: Array, counts: Floats, prior: Floats) -> None:
-        self.lag, self.offsets, self.columns, self.counts, self._prior = (
-            lag,
-            offsets,
-            columns,
-            counts,
-            prior,
-        )
-        self._values = _worth(counts, prior[columns])
-        self._keys = np.repeat(np.arange(len(prior)), np.diff(offsets)) * len(prior) + columns
-        self._dense: Tensor | None = None
-
-    def lay_out(self) -> None:
-        """Makes reading faster for as long as this lives, where the whole table is small enough."""
-        R = len(self._prior)
-        if (R + 1) * R <= DENSE_CELLS:
-            self._dense = torch.zeros(R + 1, R)
-            self._dense.view(-1)[torch.from_numpy(self._keys)] = torch.from_numpy(self._values)
-
-    def put_away(self) -> None:
-        """Frees what `lay_out` took."""
-        self._dense = None
+        self.lag, self.offsets, self.columns, self.counts = lag, offsets, columns, counts
+        self._values = np.log1p(counts / (SMOOTHING * np.exp(prior[columns]))).astype(np.float32)
 
     @classmethod
     def of(cls, sequences: Ragged, lag: int, prior: Floats) -> "Lag":
         """Counted within each sequence; `prior` (R,) is the log popularity share."""
         owner, values = sequences.rows(), sequences.values
         same = owner[lag:] == owner[:-lag]
-        source, after = values[:-lag][same], values[lag:][same]
-        ones = np.ones(len(source), np.float32)
-        matrix = sparse.csr_matrix((ones, (source, after)), (len(prior), len(prior)))
+        pairs = values[:-lag][same], values[lag:][same]
+        matrix = sparse.csr_matrix((np.ones(same.sum(), np.float32), pairs), (len(prior), len(prior)))
         matrix.sort_indices()
-        return cls(lag, matrix.indptr.astype(np.int64), matrix.indices.astype(np.int64), matrix.data, prior)
+        return cls(lag, matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data, prior)
 
-    def sources(self, rows: Array, places: Array, firsts: Array) -> Array:
-        """(N,) the row that speaks at each place: the lag-newest of its history, -1 where that is too short."""
-        before = places - self.lag + 1
-        return np.where(before >= firsts, rows[np.maximum(before, 0)], -1)
-
-    def without_own(self, sources: Array, targets: Array) -> Floats:
-        """(N,) what each source says of its target, one count taken off: the very one to be predicted."""
-        keys = np.where(sources < 0, -1, sources * len(self._prior) + targets)
-        cell = np.searchsorted(self._keys, keys)
-        found = np.append(self._keys, -2)[cell] == keys
-        counts = np.where(found, np.append(self.counts, 0)[cell] - 1, 0)
-        return _worth(counts, self._prior[targets])
-
-    def fill(self, sources: Tensor, out_CR: Tensor) -> None:
-        """Writes what each source says into `out_CR`; nothing where it is -1."""
-        R = out_CR.shape[1]
-        rows_C = torch.where(sources < 0, R, sources)
-        if self._dense is not None:
-            torch.index_select(self._dense, 0, rows_C, out=out_CR)
-            return
-        known = np.where(sources.numpy() < 0, 0, sources.numpy())
-        lengths = np.where(sources.numpy() < 0, 0, np.diff(self.offsets)[known])
-        cells = spans(self.offsets[known], lengths)
-        flat = np.repeat(np.arange(len(known)) * R, lengths) + self.columns[cells]
-        out_CR.zero_().view(-1)[torch.from_numpy(flat)] = torch.from_numpy(self._values[cells])
+    def fill(self, table: RaggedTable, block: Array, out_BR: Array) -> None:
+        """Adds what the lag-newest event of each history says; nothing where that is too short."""
+        places = table.offsets[1:][block] - self.lag
+        some = np.flatnonzero(places >= table.offsets[:-1][block])
+        source = table["row"][places[some]]
+        lengths = self.offsets[source + 1] - self.offsets[source]
+        cells = spans(self.offsets[source], lengths)
+        out_BR[np.repeat(some, lengths), self.columns[cells]] = self._values[cells]
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was counted in the training events.
+    """What was counted in the training events, and how much it weighs.
 
-    Shapes: `prior` (R,) log popularity share; `ease` (R, R) weights of the linear model on all users, None
-    without it.
+    Shapes: `prior` (R,) log popularity share; `ease` (R, R) weights of the linear model, None without it;
+    `weights` (2, F+1): of the logits (less 1) and of each feature, and how these move with the length.
     """
 
     prior: Floats
     lags: tuple[Lag, ...]
     ease: Floats | None
+    weights: Floats
 
-    @classmethod
-    def of(cls, sequences: Ragged, count: int, lags: int, ease: Floats | None) -> "Evidence":
-        """Counted from `sequences` of rows; `ease` is a linear model fitted on them."""
-        shares = np.bincount(sequences.values, minlength=count) + 0.1
-        prior = np.log(shares / shares.sum()).astype(np.float32)
-        return cls(prior, tuple(Lag.of(sequences, lag, prior) for lag in range(1, lags + 1)), ease)
+    def add(self, logits_BR: Floats, table: RaggedTable) -> None:
+        """Weighs the logits of histories that are not empty, and adds the evidence, in place."""
+        for block, features_BFR in self._blocks(table):
+            gates = self._gates(table.lengths[block])
+            logits_BR[block] *= 1 + gates[:, :1]
+            logits_BR[block] += np.einsum("bf,bfr->br", gates[:, 1:], features_BFR)
 
-    @property
-    def features(self) -> int:
-        """How many there are (F): popularity, each lag, and the linear model."""
-        return 1 + len(self.lags) + (self.ease is not None)
+    def weighed(self, logits_NR: Floats, table: RaggedTable, targets_N: Array) -> "Evidence":
+        """The same facts with the weights that make N held-out events most likely.
 
-    @contextmanager
-    def laid_out(self) -> Iterator[None]:
-        """While open, much is read: tables are laid out in full where that is not too large."""
-        for lag in self.lags:
-            lag.lay_out()
-        try:
-            yield
-        finally:
-            for lag in self.lags:
-                lag.put_away()
+        `table` has the histories before them; `logits_NR` is overwritten. Items of a
+        history are no candidates, unless some target is one. Evidence must have been counted without the
+        targets, and the logits be of a network that has not learned from them.
+
+        Source: a log-linear pool fitted by maximum likelihood (Genest and Zidek 1986), with a weight for
+        the network itself, which is too sure of what it learned by heart (Guo et al. 2017).
+        """
+        features_NFR = np.concatenate([features for _, features in self._blocks(table)])
+        seen = _seen(table, logits_NR.shape[1])
+        mask_NR = np.zeros(logits_NR.shape, bool)
+        if not seen[np.arange(len(targets_N)), targets_N].any():
+            mask_NR = seen.toarray() > 0
+        logits_NR[mask_NR] = -np.inf
+        return replace(
+            self, weights=_most_likely(logits_NR, features_NFR, targets_N, _moves(table.lengths))
+        )
+
+    def reweighed(self, weights: Floats) -> "Evidence":
+        """The same facts with other weights."""
+        return replace(self, weights=weights)
 
     def tensors(self) -> dict[str, Array]:
         """Everything `load` needs, by name."""
-        tensors: dict[str, Array] = {"evidence.prior": self.prior}
+        tensors: dict[str, Array] = {"evidence.prior": self.prior, "evidence.weights": self.weights}
         for lag in self.lags:
-            parts = {"offsets": lag.offsets, "columns": lag.columns.astype(np.int32), "counts": lag.counts}
+            parts = {"offsets": lag.offsets, "columns": lag.columns, "counts": lag.counts}
             tensors |= {f"evidence.{lag.lag}.{name}": values for name, values in parts.items()}
         if self.ease is not None:
             tensors["evidence.ease"] = self.ease
@@ -143,207 +142,63 @@ class Evidence:
 
     @classmethod
     def load(cls, tensors: Mapping[str, Array]) -> "Evidence | None":
-        """What `tensors` gave; None where nothing was counted. Raises KeyError for half a lag."""
+        """What `tensors` gave; None where nothing was counted. Raises KeyError for a part of it."""
         if "evidence.prior" not in tensors:
             return None
-        prior = tensors["evidence.prior"]
-        lags: list[Lag] = []
+        prior, lags = tensors["evidence.prior"], list[Lag]()
         while f"evidence.{len(lags) + 1}.offsets" in tensors:
             name = f"evidence.{len(lags) + 1}"
-            offsets, columns, counts = (
-                tensors[f"{name}.{part}"] for part in ("offsets", "columns", "counts")
-            )
-            lags.append(Lag(len(lags) + 1, offsets, columns.astype(np.int64), counts, prior))
-        return cls(prior, tuple(lags), tensors.get("evidence.ease"))
+            offsets, columns = tensors[f"{name}.offsets"], tensors[f"{name}.columns"]
+            lags.append(Lag(len(lags) + 1, offsets, columns, tensors[f"{name}.counts"], prior))
+        return cls(prior, tuple(lags), tensors.get("evidence.ease"), tensors["evidence.weights"])
+
+    def _gates(self, lengths: Array) -> Floats:
+        gates: Floats = self.weights[0] + self.weights[1] * _moves(lengths)[:, None]
+        return gates
+
+    def _blocks(self, table: RaggedTable) -> Iterator[tuple[Array, Floats]]:
+        """Numbers (b,) and features (b, F, R) of the histories that are not empty, a block at a time."""
+        count, R = self.weights.shape[1] - 1, len(self.prior)
+        rest = np.flatnonzero(table.lengths)
+        while len(rest):
+            block, rest = np.split(rest, [max(1, CELLS // (count * R))])
+            features_BFR = np.zeros((len(block), count, R), np.float32)
+            features_BFR[:, 0] = self.prior
+            for number, lag in enumerate(self.lags, 1):
+                lag.fill(table, block, features_BFR[:, number])
+            if self.ease is not None:
+                scores_BR = product(_seen(table.take(block), R), self.ease)
+                spread_B1 = scores_BR.std(1, keepdims=True)
+                features_BFR[:, -1] = scores_BR / np.where(spread_B1 > 1e-6, spread_B1, 1)
+            yield block, features_BFR
 
 
-class Folds:
-    """The linear model fitted V times, each time without one V-th of the users, and once with all.
+def usual_weights(evidence: Evidence) -> Floats:
+    """(2, F+1) the weights that MovieLens-1M asked for, for want of events to weigh on.
 
-    Shapes: `weights` (V * R, R), row ``fold * R + item``; `whole` (R, R).
+    The network counts 0.74, popularity nothing, the newest event's transitions 0.1, the linear model 0.2.
     """
-
-    def __init__(self, sequences: Ragged, count: int, l2: float, folds: int) -> None:
-        self.fold_U = np.arange(len(sequences)) % folds
-        self.count = count
-        grams = [gram(sequences.take(np.flatnonzero(self.fold_U == fold)), count) for fold in range(folds)]
-        total = np.sum(grams, axis=0)
-        self.whole = ease_weights(total, l2)
-        self.weights = torch.from_numpy(np.concatenate([ease_weights(total - each, l2) for each in grams]))
-
-    def own(self, users: Array, rows: Array) -> Tensor:
-        """(N,) row of `weights` for an item of a user's history."""
-        return torch.from_numpy(self.fold_U[users] * self.count + rows)
+    weights = np.zeros_like(evidence.weights)
+    weights[0, 0] = -0.26
+    weights[0, 2 : 2 + len(evidence.lags)] = [0.1, *[0.03] * 15][: len(evidence.lags)]
+    if evidence.ease is not None:
+        weights[:, -1] = 0.22, 0.15
+    return weights
 
 
-class Counted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which facts are counted: transitions up to `lags` events apart, and a linear model (EASE) of l2 `ease_l2`.
-
-    The linear model needs three dense squares of the items and is left out above `ease_items` items; it is
-    fitted once for each of `folds` groups of users, without them.
-    """
-
-    lags: Annotated[int, msgspec.Meta(ge=0, le=9)] = 3
-    ease_l2: Annotated[float, msgspec.Meta(gt=0)] = 500.0
-    ease_items: Annotated[int, msgspec.Meta(ge=0)] = 6000
-    folds: Annotated[int, msgspec.Meta(ge=2, le=64)] = 4
-
-    def of(self, sequences: Ragged, count: int) -> tuple[Evidence, Folds | None]:
-        """What `sequences` of `count` rows tell, and the linear model to train with."""
-        folds = Folds(sequences, count, self.ease_l2, self.folds) if count <= self.ease_items else None
-        whole = None if folds is None else folds.whole
-        return Evidence.of(sequences, count, self.lags, whole), folds
-
-
-@dataclass(frozen=True, slots=True)
-class Voices:
-    """One lag at the N positions of a batch: `sources` (N,) rows, and `own` (N,) what is said of the target."""
-
-    lag: Lag
-    sources: Tensor
-    own: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Sums:
-    """The linear model at the N positions of a batch, as running sums of rows of its weights.
-
-    Shapes: `weights` (V * R, R); `own` (N,) row of the newest item of each position; `opens` (N,) number of
-    the sequence that begins at a position, else -1; `before` (S, R) what came before the batch's window.
-    """
-
-    weights: Tensor
-    own: Tensor
-    opens: Array
-    before: Tensor
-
-
-@dataclass(frozen=True, slots=True)
-class Clues:
-    """The evidence at the N positions of a batch, to be added to logits chunk by chunk.
-
-    Shapes: `prior` (R,); `targets` (N,) what is to be predicted, None outside training.
-    """
-
-    prior: Tensor
-    voices: Sequence[Voices]
-    sums: Sums | None = None
-    targets: Tensor | None = None
-
-    @classmethod
-    def of(
-        cls,
-        evidence: Evidence,
-        rows: Array,
-        places: Array,
-        firsts: Array,
-        targets: Tensor | None = None,
-        sums: Sums | None = None,
-    ) -> "Clues":
-        """Those at N `places` of the flat event rows; `firsts` (N,) is where each place's history begins."""
-        voices = []
-        for lag in evidence.lags:
-            sources = lag.sources(rows, places, firsts)
-            own = None if targets is None else torch.from_numpy(lag.without_own(sources, targets.numpy()))
-            voices.append(Voices(lag, torch.from_numpy(sources), own))
-        return cls(torch.from_numpy(evidence.prior), voices, sums, targets)
-
-    def reading(self, step: int) -> "Reading":
-        """A reader of chunks of at most `step` positions; they must be read in order."""
-        return Reading(self, step)
-
-
-@dataclass(slots=True)
-class Reading:
-    """One pass over the chunks of a batch; holds the chunk's features, and what runs on into the next."""
-
-    clues: Clues
-    step: int
-    carry: Array = field(init=False)
-    features: list[Tensor] = field(init=False)
-
-    def __post_init__(self) -> None:
-        R, clues = len(self.clues.prior), self.clues
-        self.carry = np.zeros(R, np.float32)
-        count = len(clues.voices) + (clues.sums is not None)
-        self.features = [torch.empty(self.step, R) for _ in range(count)]
-
-    def fill(self, start: int, gates_CF: Tensor, out_CR: Tensor) -> None:
-        """Writes the weighed evidence of positions from `start` on into `out_CR`."""
-        clues, stop = self.clues, start + len(gates_CF)
-        torch.mul(gates_CF[:, :1], clues.prior, out=out_CR)
-        for number, voices in enumerate(clues.voices):
-            feature_CR = self.features[number][: stop - start]
-            voices.lag.fill(voices.sources[start:stop], feature_CR)
-            if voices.own is not None and clues.targets is not None:
-                feature_CR.scatter_(1, clues.targets[start:stop, None], voices.own[start:stop, None])
-            out_CR.addcmul_(feature_CR, gates_CF[:, number + 1, None])
-        if clues.sums is not None:
-            feature_CR = self.features[-1][: stop - start]
-            self._run(clues.sums, start, feature_CR)
-            out_CR.addcmul_(feature_CR, gates_CF[:, -1:])
-
-    def slopes(self, grad_CR: Tensor) -> Tensor:
-        """(C, F) the gradient of each gate, from that of the logits of the chunk last filled."""
-        slopes = [grad_CR @ self.clues.prior]
-        for feature_CR in self.features:
-            # Twice as fast as any of torch's ways to multiply and sum along rows.
-            dots = np.einsum("cr,cr->c", grad_CR.numpy(), feature_CR[: len(grad_CR)].numpy())
-            slopes.append(torch.from_numpy(dots))
-        return torch.stack(slopes, 1)
-
-    def _run(self, sums: Sums, start: int, out_CR: Tensor) -> None:
-        """The linear model's scores of every prefix, in units of their own spread over the items."""
-        stop = start + len(out_CR)
-        torch.index_select(sums.weights, 0, sums.own[start:stop], out=out_CR)
-        rows, before, carry = out_CR.numpy(), sums.before.numpy(), self.carry
-        # Long adds in a plain loop: three times faster than torch's or numpy's running sum along this axis.
-        for number, opens in enumerate(sums.opens[start:stop].tolist()):
-            rows[number] += carry if opens < 0 else before[opens]
-            carry = rows[number]
-        self.carry = carry.copy()
-        out_CR.div_(spread(out_CR))
-
-
-def running_sums(folds: Folds, rows: Array, places: Array, firsts: Array, users: Array) -> Sums:
-    """The linear model at `places`, each user scored by the fold that never saw them.
-
-    Places of one user follow one another; `users` (N,) and `firsts` (N,) as in `Clues.of`.
-    """
-    heads = np.flatnonzero(np.concatenate([[True], users[1:] != users[:-1]]))
-    older = places[heads] - firsts[heads]
-    opens = np.full(len(places), -1)
-    opens[heads] = np.arange(len(heads))
-    past = folds.own(np.repeat(users[heads], older), rows[spans(firsts[heads], older)])
-    offsets = torch.from_numpy(offsets_of(older))
-    before_SR = torch.nn.functional.embedding_bag(
-        past, folds.weights, offsets, mode="sum", include_last_offset=True
-    )
-    return Sums(folds.weights, folds.own(users, rows[places]), opens, before_SR)
-
-
-def spread(scores_BR: Tensor) -> Tensor:
-    """(B, 1) standard deviation of each row, 1 where it is nothing."""
-    mean_B1 = scores_BR.mean(1, keepdim=True)
-    square_B1 = torch.linalg.vector_norm(scores_BR, dim=1, keepdim=True).square_() / scores_BR.shape[1]
-    spread_B1 = (square_B1 - mean_B1.square()).clamp_(min=0).sqrt_()
-    return torch.where(spread_B1 > 1e-6, spread_B1, torch.ones_like(spread_B1))
-
-
-def ease_weights(gram_RR: Array, l2: float) -> Floats:
-    """(R, R) weights of EASE, zero on the diagonal, from the co-occurrence counts.
+def ease_weights(gram_RR: Floats, l2: float) -> Floats:
+    """(R, R) weights of EASE, zero on the diagonal, from the co-occurrence counts, which are overwritten.
 
     Source: Steck 2019.
     """
-    lifted = gram_RR.astype(np.float32)
-    lifted[np.diag_indices_from(lifted)] += l2
-    inverse = linalg.inv(lifted, assume_a="pos", overwrite_a=True, check_finite=False)
+    gram_RR[np.diag_indices_from(gram_RR)] += l2
+    inverse = linalg.inv(gram_RR, assume_a="pos", overwrite_a=True, check_finite=False)
     weights: Floats = (inverse / -np.diag(inverse)).astype(np.float32)
     np.fill_diagonal(weights, 0)
     return weights
 
 
-def gram(sequences: Ragged, count: int) -> Array:
+def gram(sequences: Ragged, count: int) -> Floats:
     """(R, R) how many sequences hold both items."""
     ones = np.ones(len(sequences.values), np.float32)
     seen = sparse.csr_matrix((ones, sequences.values, sequences.offsets), (len(sequences), count))
@@ -352,6 +207,35 @@ def gram(sequences: Ragged, count: int) -> Array:
     return np.asarray((seen.T @ seen).toarray(), np.float32)
 
 
-def _worth(counts: Array, prior: Array) -> Floats:
-    worth: Floats = np.log1p(counts / (SMOOTHING * np.exp(prior))).astype(np.float32)
-    return worth
+def _seen(table: RaggedTable, count: int) -> sparse.csr_matrix:
+    """(B, R) how often each item stands in each history."""
+    ones = np.ones(len(table["row"]), np.float32)
+    return sparse.csr_matrix((ones, table["row"].astype(np.int32), table.offsets), (len(table), count))
+
+
+def _moves(lengths: Array) -> Floats:
+    moves: Floats = np.log(np.maximum(lengths, 1) / USUAL_EVENTS).astype(np.float32)
+    return moves
+
+
+def _most_likely(logits_NR: Floats, features_NFR: Floats, targets_N: Array, moves_N: Floats) -> Floats:
+    """(2, F+1) the weights under which the targets are most likely among what is not -inf."""
+    logits, features = torch.from_numpy(logits_NR), torch.from_numpy(features_NFR)
+    targets, moves = torch.from_numpy(targets_N), torch.from_numpy(moves_N)
+    barred = logits.isneginf()
+    logits = (logits - logits.logsumexp(1, keepdim=True)).masked_fill(barred, 0)
+    weights = torch.zeros(2, features.shape[1] + 1, requires_grad=True)
+    solver = torch.optim.LBFGS([weights], max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> float:
+        solver.zero_grad()
+        gates = weights[0] + weights[1] * moves[:, None]
+        mixed = logits * (1 + gates[:, :1]) + torch.bmm(gates[:, None, 1:], features)[:, 0]
+        likely = functional.cross_entropy(mixed.masked_fill(barred, -torch.inf), targets)
+        loss = likely + SHRINKAGE * weights.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return float(loss.detach())
+
+    solver.step(closure)  # type: ignore[no-untyped-call]
+    found: Floats = weights.detach().numpy()
+    return found

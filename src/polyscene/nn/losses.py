@@ -1,6 +1,6 @@
 """Losses over the whole catalogue that fit in memory.
 
-Legend: N targets, D width, R item rows, F features of evidence, S targets each, K negatives, C rows of one chunk.
+Legend: N targets, D width, R item rows, S targets each, K negatives, C rows of one chunk.
 """
 
 from typing import Any
@@ -9,8 +9,6 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
-
-from polyscene.nn.evidence import Clues
 
 CHUNK_CELLS = 1_000_000
 """Logits alive at once: 4 MB of float32, near the size of a core's cache."""
@@ -23,12 +21,10 @@ def full_softmax(
     items_RD: Tensor,
     targets_NS: Tensor,
     shares_NS: Tensor | None = None,
-    gates_NF: Tensor | None = None,
-    clues: Clues | None = None,
 ) -> Tensor:
     """Mean cross-entropy of the targets against all R items, logits never stored as a whole.
 
-    `targets_NS` is (N,), or (N, S) with `shares_NS` that sum to 1 for each position. With `clues`, evidence is added to the logits, each feature times its gate. Loss and gradients are
+    `targets_NS` is (N,), or (N, S) with `shares_NS` that sum to 1 for each position. Loss and gradients are
     made in one pass over chunks of rows, so the gradient costs nothing later and memory is `CHUNK_CELLS`
     instead of N x R. A row's loss is reported as 87 at most (the logarithm of float32's smallest number);
     its gradient is exact all the same.
@@ -36,7 +32,7 @@ def full_softmax(
     Source: exact; the plain twin is `plain_full_softmax`. Measured in ``bench/train_speed.py``.
     """
     loss: Tensor = _FullSoftmax.apply(  # type: ignore[no-untyped-call]
-        hidden_ND, items_RD, targets_NS, shares_NS, gates_NF, clues
+        hidden_ND, items_RD, targets_NS, shares_NS
     )
     return loss
 
@@ -48,51 +44,40 @@ def plain_full_softmax(hidden_ND: Tensor, items_RD: Tensor, targets_N: Tensor) -
 
 class _FullSoftmax(torch.autograd.Function):
     @staticmethod
-    def forward(  # noqa: PLR0913 - autograd wants every tensor as an argument of its own
+    def forward(
         ctx: Any,
         hidden_ND: Tensor,
         items_RD: Tensor,
         targets_NS: Tensor,
         shares_NS: Tensor | None,
-        gates_NF: Tensor | None,
-        clues: Clues | None,
     ) -> Tensor:
         (N, _), R = hidden_ND.shape, len(items_RD)
         grad_ND, grad_RD = torch.empty_like(hidden_ND), torch.zeros_like(items_RD)
-        grad_NF = None if gates_NF is None else torch.empty_like(gates_NF)
         total = hidden_ND.new_zeros(())
         step = min(max(LEAST_CHUNK, CHUNK_CELLS // R), N)
         logits_CR = hidden_ND.new_empty(step, R)
-        reading = None if clues is None else clues.reading(step)
         targets_NS = targets_NS.view(N, -1)
         shares_NS = torch.ones_like(targets_NS, dtype=hidden_ND.dtype) if shares_NS is None else shares_NS
         for start in range(0, N, step):
             part_CD, target_CS = hidden_ND[start : start + step], targets_NS[start : start + step]
             share_CS = shares_NS[start : start + step]
             chance_CR = logits_CR[: len(part_CD)]
-            if reading is None or gates_NF is None:
-                torch.mm(part_CD, items_RD.mT, out=chance_CR)
-            else:
-                reading.fill(start, gates_NF[start : start + step], chance_CR)
-                chance_CR.addmm_(part_CD, items_RD.mT)
+            torch.mm(part_CD, items_RD.mT, out=chance_CR)
             torch.softmax(chance_CR, 1, out=chance_CR)
             total -= chance_CR.gather(1, target_CS).clamp_min_(1e-38).log_().mul_(share_CS).sum()
             # What is left of the buffer is the gradient by the logits: chances, less the targets' shares.
             chance_CR.scatter_add_(1, target_CS, -share_CS)
             torch.mm(chance_CR, items_RD, out=grad_ND[start : start + step])
             grad_RD.addmm_(chance_CR.mT, part_CD)
-            if reading is not None and grad_NF is not None:
-                grad_NF[start : start + step] = reading.slopes(chance_CR)
-        ctx.save_for_backward(grad_ND, grad_RD, grad_NF)
+        ctx.save_for_backward(grad_ND, grad_RD)
         return total / N
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        grad_ND, grad_RD, grad_NF = ctx.saved_tensors
+        grad_ND, grad_RD = ctx.saved_tensors
         scale = grad / len(grad_ND)
-        grad_gates = None if grad_NF is None else grad_NF * scale
-        return grad_ND * scale, grad_RD * scale, None, None, grad_gates, None
+        return grad_ND * scale, grad_RD * scale, None, None
 
 
 def sampled_softmax(hidden_ND: Tensor, items_RD: Tensor, targets_N: Tensor, negatives_K: Tensor) -> Tensor:

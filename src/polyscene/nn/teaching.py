@@ -15,7 +15,6 @@ from polyscene.core.arrays import RaggedTable
 from polyscene.nn.backbone import Backbone
 from polyscene.nn.denoise import corrupt
 from polyscene.nn.events import Lesson
-from polyscene.nn.evidence import Clues, Evidence, Folds, running_sums
 from polyscene.nn.losses import full_softmax
 from polyscene.nn.negatives import Sampler, SamplerKind
 from polyscene.nn.objectives import gbce, sampled_softmax
@@ -29,7 +28,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     `loss`: ``"full"`` compares the next item with every other, ``"sampled"`` and ``"gbce"`` with
     `negatives` ones drawn by `sampler`, for catalogues too large for the former; `calibration` is gBCE's t.
     `ahead`: how many next items are targets, each counting half as much as the one before (not with
-    gBCE). `actions`: weight of the heads that tell what a user does with the next item, and with what value.
+    gBCE). `actions`: weight of the heads that tell what a user does with the next item, with what value.
     `denoise`: share of events that are hidden from the trunk and to be named.
     """
 
@@ -44,13 +43,10 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """The loss of a lesson. `table` is what its places point into."""
+    """The loss of a lesson."""
 
     network: Backbone
     objective: Objective
-    table: RaggedTable
-    evidence: Evidence | None
-    folds: Folds | None
     sampler: Sampler | None
     chance: torch.Generator
 
@@ -60,16 +56,15 @@ class Teacher:
         network: Backbone,
         objective: Objective,
         table: RaggedTable,
-        counted: tuple[Evidence | None, Folds | None],
         rows: int,
         chance: torch.Generator,
     ) -> "Teacher":
-        """A teacher of a network of `rows` items; `counted` is the evidence and its folds."""
+        """A teacher of a network of `rows` items, from the events of `table`."""
         sampler = None
         if objective.loss != "full":
             counts_R = np.bincount(table["row"], minlength=rows)
             sampler = Sampler(objective.sampler, objective.negatives, counts_R, chance)
-        return cls(network, objective, table, *counted, sampler, chance)
+        return cls(network, objective, sampler, chance)
 
     def __call__(self, lesson: Lesson) -> Tensor:
         """A scalar."""
@@ -94,8 +89,7 @@ class Teacher:
 
     def _next_item(self, hidden_ND: Tensor, items_RD: Tensor, lesson: Lesson) -> Tensor:
         if self.sampler is None:
-            clues, gates_NF = self._clues(lesson), self.network.weighed(hidden_ND)
-            return full_softmax(hidden_ND, items_RD, lesson.targets, lesson.shares, gates_NF, clues)
+            return full_softmax(hidden_ND, items_RD, lesson.targets, lesson.shares)
         negatives = self.sampler.draw(lesson.targets[:, 0])
         if self.objective.loss == "gbce":
             return gbce(hidden_ND, items_RD, lesson.targets[:, 0], negatives, self.objective.calibration)
@@ -106,13 +100,3 @@ class Teacher:
             part = sampled_softmax(hidden_ND[some], items_RD, lesson.targets[some, step], negatives)
             total = total + part * share_N.mean()
         return total
-
-    def _clues(self, lesson: Lesson) -> Clues | None:
-        if self.evidence is None:
-            return None
-        rows, places, users = self.table["row"], lesson.places, lesson.users
-        firsts = self.table.offsets[users]
-        sums = None
-        if self.folds is not None:
-            sums = running_sums(self.folds, rows, places, firsts, users)
-        return Clues.of(self.evidence, rows, places, firsts, lesson.targets[:, 0], sums)

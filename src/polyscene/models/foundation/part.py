@@ -1,6 +1,6 @@
 """A fitted foundation model: encodes histories, scores items old and new.
 
-Legend: B queries, L positions, D width, R item rows of the part, F features of evidence, N cold items, I item codes.
+Legend: B queries, D width, R item rows of the part, N cold items, I item codes.
 """
 
 from dataclasses import dataclass, replace
@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 import torch
-from scipy import sparse
 
 from polyscene.core.answer import answer
 from polyscene.core.arrays import Bools, Codes, Floats, Scores
@@ -23,15 +22,12 @@ from polyscene.core.slates import Slates
 from polyscene.features.content import Content, ContentSpace
 from polyscene.nn.backbone import Backbone
 from polyscene.nn.events import Reader
-from polyscene.nn.evidence import Clues, Evidence, spread
+from polyscene.nn.evidence import Evidence
 from polyscene.nn.heads import ValueScale
-from polyscene.nn.products import product
 from polyscene.nn.weights import tensors_of
 
 ENCODE_EVENTS = 16_384
 """Padded events encoded at once when many queries come together."""
-EVIDENCE_CELLS = 2_000_000
-"""Scores to which evidence is added at once."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,7 +105,7 @@ class FoundationPart:
         vectors_BD, empty_B = self._vectors(queries)
         scores_BR: Scores = vectors_BD @ self.items.T
         if known.evidence is not None:
-            self._add_evidence(known.evidence, scores_BR, vectors_BD, queries)
+            known.evidence.add(scores_BR, known.reader.table(queries.history, known.rows))
         scores_BR[empty_B] = known.prior
         scores_BI = known.rows.spread(scores_BR, width)
         if known.space is not None:
@@ -177,31 +173,8 @@ class FoundationPart:
                 vectors_BD[block] = self.network(events, items_RD, newest=True).cpu().numpy()
         return vectors_BD, lengths == 0
 
-    def _add_evidence(
-        self, evidence: Evidence, scores_BR: Scores, vectors_BD: Floats, queries: Queries
-    ) -> None:
-        """Adds what was counted for each history, times its weights, in place."""
-        known = self.known
-        table = known.reader.table(queries.history, known.rows)
-        rows, count = table["row"], len(known.rows)
-        ones = np.ones(len(rows), np.float32)
-        seen_BR = sparse.csr_matrix((ones, rows.astype(np.int32), table.offsets), (len(table), count))
-        order = np.flatnonzero(table.lengths)
-        with torch.inference_mode():
-            gates_BF = self.network.weighed(torch.from_numpy(vectors_BD).to(self.network.items.ids.device))
-            while gates_BF is not None and len(order):
-                block, order = np.split(order, [max(1, EVIDENCE_CELLS // count)])
-                clues = Clues.of(evidence, rows, table.offsets[1:][block] - 1, table.offsets[:-1][block])
-                added_BR = torch.empty(len(block), count)
-                gates = gates_BF[block].cpu()
-                clues.reading(len(block)).fill(0, gates, added_BR)
-                if evidence.ease is not None:
-                    ease_BR = torch.from_numpy(product(seen_BR[block], evidence.ease))
-                    added_BR.addcmul_(ease_BR, gates[:, -1:] / spread(ease_BR))
-                scores_BR[block] += added_BR.numpy()
-
     def _cold_items(self, space: ContentSpace) -> tuple[Codes, Floats]:
-        """Codes (N,) in the catalogue that were not trained on but have content, and their vectors (N, D)."""
+        """Codes (N,) of items that were not trained on but have content, and their vectors (N, D)."""
         catalogue = self.known.view.catalogue
         if self._cold[0] is not catalogue:
             every: Codes = np.arange(catalogue.size, dtype=np.int32)

@@ -3,7 +3,7 @@
 Legend: R item rows of the part.
 """
 
-from contextlib import nullcontext
+from dataclasses import replace
 from typing import Annotated, Literal
 
 import msgspec
@@ -13,18 +13,19 @@ import torch
 from polyscene.core.arrays import Array, Floats, RaggedTable
 from polyscene.core.catalogue import Catalogue
 from polyscene.core.config import Config
-from polyscene.core.contracts import Data, Run, State, StillView
+from polyscene.core.contracts import Data, Holdout, Run, State, StillView
 from polyscene.core.errors import ConfigError
 from polyscene.core.rows import Rows
+from polyscene.dataset.newest import newest_out
 from polyscene.features.content import Content
-from polyscene.models.foundation_part import FoundationPart, Known, part_of
+from polyscene.models.foundation.part import FoundationPart, Known, part_of
 from polyscene.nn import loop, machine
 from polyscene.nn.augment import Augment, similar_items
 from polyscene.nn.backbone import Backbone, Equipment
 from polyscene.nn.checkpoint import identity
 from polyscene.nn.content import ItemTable
 from polyscene.nn.events import TIME_BUCKETS, Clock, Lessons, Reader, Syllabus
-from polyscene.nn.evidence import Counted, Evidence, Folds
+from polyscene.nn.evidence import Counted, Evidence, usual_weights
 from polyscene.nn.heads import ValueScale
 from polyscene.nn.layers import BlockKind, Shape
 from polyscene.nn.teaching import Objective, Teacher
@@ -32,22 +33,25 @@ from polyscene.nn.weights import put_tensors
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
+LEAST_HELD_OUT = 100
+"""Below so many events the usual weights of evidence are safer than its own."""
 
 
 class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
     """One Transformer that learns from every event, whatever scenario it came from.
 
-    It reads the newest `max_len` events: item, and with `surface` the kind of action, its value, the scenario
-    it came from and the one that is asked for, as far as the data has more than one of each. `clock` says
-    which time it may know: ``"order"`` none, ``"last"`` the times of the events, ``"query"`` also when the
-    question is asked; `hide_query` is the share of histories that learn without the latter. Data without
-    a clock is read by order.
+    It reads the newest `max_len` events: item, and with `surface` the kind of action, its value, the
+    scenario it came from and the one that is asked for, as far as the data has more than one of each.
+    `clock` says which time it may know: ``"order"`` none, ``"last"`` the times of the events, ``"query"``
+    also when the question is asked; `hide_query` is the share of histories that learn without the latter.
+    Data without a clock is read by order.
 
     `positions`: how attention knows places, by ``"relative"`` distances (a new event then costs one step in
     serving), by vectors counted from the newest ``"end"``, by ``"both"`` or not at all. `time_bias` adds
-    biases by the time between two events. `evidence` adds counted facts to the logits (with
-    ``loss="full"`` only). `content` adds what items say of themselves to their vectors, so that items put
-    after the fit are ranked too; `id_dropout` is the share of items that learn to do without their id.
+    biases by the time between two events. `evidence` adds counted facts to the logits (with the full
+    loss only), weighed on some newest events that the network does not learn from. `content` adds what
+    items say of themselves to their vectors, so that items put after the fit are ranked too;
+    `id_dropout` is the share of items that learn to do without their id.
 
     `batch_size` counts events. With ``run.validate`` it is scored every `validate_every` epochs and stops
     after `patience` scores without a better one. An empty history gets the log popularity.
@@ -57,9 +61,9 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
     2024); evidence inside the logits, and the schedule, are ours (docs/adr/0017).
     """
 
-    dim: Positive = 64
+    dim: Positive = 128
     layers: Positive = 2
-    heads: Positive = 1
+    heads: Positive = 2
     block: BlockKind = "ligr"
     positions: Literal["relative", "end", "both", "none"] = "relative"
     time_bias: bool = True
@@ -100,30 +104,50 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
         if clock != self.clock:
             run.warnings.append("foundation: the data has order but no times, so the clock is 'order'")
         reader = Reader.of(data, self.max_len, clock, surface=self.surface)
-        table = reader.table(data.histories, rows)
-        evidence, folds = self._counted(table, len(rows))
+        learned, held = self._kept_out(data, run.rng())
+        table = reader.table(learned.histories, rows)
         space = None if self.content is None else self.content.fit(data.catalogue, rows.codes, run.seed)
         scale = ValueScale.of(table["action"], table["amount"], reader.actions)
         view = run.view or StillView(data.catalogue)
-        known = Known(rows, reader, evidence, _log_share(table["row"], len(rows)), space, scale, view)
+        known = Known(rows, reader, None, _log_share(table["row"], len(rows)), space, scale, view)
         with machine.settled(run) as device:
             chance = torch.Generator(device).manual_seed(run.seed)
             network = self._network(known, chance)
             if warm is not None:
                 warm.lend(network, rows)
             part = part_of(network, known)
-            counted = evidence, folds
-            teacher = Teacher.of(network, self.objective, table, counted, len(rows), chance)
             lessons = Lessons(reader, table, self._syllabus(table, known, run.seed), device)
-            with nullcontext() if evidence is None else evidence.laid_out():
-                self._train(part, lessons, teacher, run, identity(self, data))
-        return part.settled()
+            teacher = Teacher.of(network, self.objective, table, len(rows), chance)
+            self._train(part, lessons, teacher, run, identity(self, data))
+            evidence = self._weighed(part, (table, reader.table(data.histories, rows)), held)
+        return part_of(network, replace(known, evidence=evidence)).settled()
 
-    def _counted(self, table: RaggedTable, count: int) -> tuple[Evidence | None, Folds | None]:
-        """What the logits get beside the network's own, and the linear model without each fold's users."""
-        if self.evidence is None or self.objective.loss != "full" or not count:
-            return None, None
-        return self.evidence.of(table.ragged("row"), count)
+    @property
+    def _counts(self) -> Counted | None:
+        """What is counted beside: sampled losses give no logits to add it to."""
+        return self.evidence if self.objective.loss == "full" else None
+
+    def _kept_out(self, data: Data, rng: np.random.Generator) -> tuple[Data, Holdout | None]:
+        """What the network learns from, and the newest events on which evidence is weighed instead."""
+        most = 0 if self._counts is None else min(self._counts.held_out, len(data.users) // 5)
+        if most < LEAST_HELD_OUT:
+            return data, None
+        return newest_out(data, most, rng, keep_others=True)
+
+    def _weighed(
+        self, part: FoundationPart, tables: tuple[RaggedTable, RaggedTable], held: Holdout | None
+    ) -> Evidence | None:
+        """What is counted in all events, weighed on the held-out ones; `tables`: without these, and all."""
+        if self._counts is None:
+            return None
+        known = part.known
+        partial, whole = (self._counts.of(table.ragged("row"), len(known.rows)) for table in tables)
+        if held is None:
+            return whole.reweighed(usual_weights(whole))
+        logits_NR = part.encode(held.queries) @ part.items.T
+        past = known.reader.table(held.queries.history, known.rows)
+        targets_N = known.rows.of(held.targets.values).astype(np.int64)
+        return whole.reweighed(partial.weighed(logits_NR, past, targets_N).weights)
 
     def _network(self, known: Known, chance: torch.Generator) -> Backbone:
         content = None
@@ -138,7 +162,6 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
         equipment = Equipment(
             known.reader.sizes,
             aged=self.max_len if self.positions in ("end", "both") else 0,
-            features=0 if known.evidence is None else known.evidence.features,
             actions=known.reader.actions if self.objective.actions else 0,
             scale=known.scale,
             holes=bool(self.objective.denoise or self.augment.mask),
