@@ -12,12 +12,13 @@ class Rows:
     A code that came after the fit, or -1, has row -1: no part needs a second path for new items.
     """
 
-    __slots__ = ("_row_of", "codes")
+    __slots__ = ("_every", "_row_of", "codes")
 
     def __init__(self, codes: Codes) -> None:
         self.codes = np.asarray(codes, np.int32)
         self._row_of = np.full(int(self.codes.max(initial=-1)) + 1, -1, np.int32)
         self._row_of[self.codes] = np.arange(len(self.codes), dtype=np.int32)
+        self._every = np.array_equal(self.codes, np.arange(len(self.codes)))
 
     def of(self, codes: Array) -> NDArray[np.int32]:
         """Rows of the given codes, same shape; -1 where this part has none."""
@@ -28,7 +29,7 @@ class Rows:
 
     def spread(self, scores_BR: Array, width: int) -> NDArray[np.float32]:
         """Scores by row (B, R) as a block by code (B, width); -inf where this part has no row."""
-        if len(self) == width and width and self.codes[0] == 0 and bool((np.diff(self.codes) == 1).all()):
+        if len(self) == width and width and self._every:
             return np.ascontiguousarray(scores_BR, np.float32)
         rows = self.of(np.arange(width))
         if not len(self):

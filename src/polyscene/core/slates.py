@@ -128,13 +128,17 @@ def top(scores_BI: Scores, take: int) -> Slates:
     cut_B1 = np.partition(clean, width - take, axis=1)[:, width - take, None]
     cut_B1 = np.maximum(cut_B1, np.finfo(np.float32).min)
     chosen = clean >= cut_B1
-    over = np.flatnonzero(chosen.sum(axis=1) > take)
+    # Flat places and a division: several times quicker than the places of a block by row and column.
+    rows, items = np.divmod(np.flatnonzero(chosen), width)
+    over = np.flatnonzero(np.bincount(rows, minlength=count) > take)
     if len(over):
         chosen[over] = _cut_ties(clean[over], cut_B1[over], take)
-    rows, items = np.nonzero(chosen)
+        rows, items = np.divmod(np.flatnonzero(chosen), width)
     values = clean[rows, items]
     order = np.lexsort((-values, rows))
-    return Slates(offsets_of(chosen.sum(axis=1)), items[order].astype(np.int32), values[order])
+    return Slates(
+        offsets_of(np.bincount(rows, minlength=count)), items[order].astype(np.int32), values[order]
+    )
 
 
 def _cut_ties(scores_BI: Scores, cut_B1: Scores, take: int) -> Bools:

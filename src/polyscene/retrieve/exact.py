@@ -34,7 +34,7 @@ class Exact:
                 block = queries[start : start + step]
                 scores = vectors_BD[block] @ vectors.T
                 if open_R is not None:
-                    scores[:, ~open_R] = -np.inf
+                    scores[:, np.flatnonzero(~open_R)] = -np.inf  # a mask would take four times as long
                 parts.append(_best(scores, few, exclude.take(block), k))
                 asked.append(block)
         return concat(parts).take(np.argsort(np.concatenate(asked), kind="stable"))
@@ -42,9 +42,14 @@ class Exact:
     def _allowed(self, mask: Bools) -> tuple[Rows, Floats, Bools | None]:
         """Rows to score and their vectors; the mask is still to be laid over them unless it is None."""
         codes = self.rows.codes
-        known = codes < len(mask)
-        open_R = known & mask[np.where(known, codes, 0)] if len(mask) else known
-        if open_R.mean() >= GATHER_BELOW if len(open_R) else True:
+        known = int(np.searchsorted(codes, len(mask)))
+        if not len(codes) or (known == len(codes) and mask.all()):
+            return self.rows, self.vectors_RD, None
+        open_R = np.zeros(len(codes), bool)
+        # Sorted codes that are as many as the last one says are all there: nothing to look up.
+        every = known and codes[known - 1] == known - 1
+        open_R[:known] = mask[:known] if every else mask.take(codes[:known])
+        if open_R.mean() >= GATHER_BELOW:
             return self.rows, self.vectors_RD, open_R
         return Rows(codes[open_R]), self.vectors_RD[open_R], None
 
