@@ -65,6 +65,11 @@ def histories() -> Ragged:
     return Ragged(offsets_of(lengths), rng.integers(0, ITEMS, lengths.sum()).astype(np.int32))
 
 
+def _torch_attention(q: Tensor, k: Tensor, v: Tensor, *biases: None) -> Tensor:
+    """Torch's kernel where a trunk without biases calls ours."""
+    return attention.plain_causal_attention(q, k, v)
+
+
 class TorchDropout(nn.Module):
     def __init__(self, share: float, chance: torch.Generator) -> None:
         super().__init__()
@@ -110,7 +115,7 @@ class Trainer:
 
     def rate(self, steps: int) -> float:
         """Targets per CPU second over `steps` steps."""
-        kernel = attention.causal_attention if self.variant.by_hand else attention.plain_causal_attention
+        kernel = attention.causal_attention if self.variant.by_hand else _torch_attention
         torch.set_float32_matmul_precision(self.variant.precision)
         targets, began = 0, time.process_time()
         with patch.object(layers, "causal_attention", kernel):

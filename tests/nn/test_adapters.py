@@ -38,7 +38,7 @@ class Class:
 
     def loss(self, network):
         objective = Objective(loss="sampled", negatives=7)
-        return Teacher.of(network, objective, self.table, (None, None), len(self.rows), self.chance)
+        return Teacher.of(network, objective, self.table, len(self.rows), self.chance)
 
     def answers(self, network):
         lesson = next(self.lessons.epoch(0))

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,3 +68,13 @@ def test_padded_counts_ages_from_the_newest_event():
     assert padded.ages.tolist() == [[2, 1, 0], [0, 0, 0]]
     assert padded.real.tolist() == [[True, True, True], [True, False, False]]
     assert padded.last.tolist() == [2, 0]
+
+
+def test_pieces_of_a_batch_are_the_batch():
+    lists = [[0] * length for length in (3, 5, 9, 2, 7)]
+    for batch in batches(lists, batch_size=60).epoch(0):
+        parts = batch.split(2)
+        assert sum(share for _, share in parts) == pytest.approx(1)
+        assert torch.cat([part.targets for part, _ in parts]).tolist() == batch.targets.tolist()
+        assert all(int(part.inputs.real.sum()) == len(part.targets) for part, _ in parts)
+        assert len(batch.split(99)) == len(batch.inputs.last)

@@ -135,7 +135,7 @@ def with_settings(config: C, settings: Mapping[str, str], where: str, kinds: Kin
 
 def _with_inner(value: object, settings: Mapping[str, str], where: str, kinds: Kinds | None) -> object:
     """A nested config, or a tuple of them by number, with settings applied."""
-    if isinstance(value, Config):
+    if isinstance(value, msgspec.Struct):
         return with_settings(value, settings, where, kinds)
     members = list(value) if isinstance(value, tuple) else []
     grouped: dict[int, dict[str, str]] = {}

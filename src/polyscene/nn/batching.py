@@ -5,6 +5,7 @@ Legend: B sequences, L positions, N targets.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -48,6 +49,20 @@ class Batch:
 
     inputs: Padded
     targets: Tensor
+
+    def split(self, parts: int) -> "list[tuple[Batch, float]]":
+        """About equal pieces, fewer if it has fewer sequences, each with its share of the targets."""
+        whole = self.inputs
+        return [
+            (
+                Batch(
+                    Padded(whole.rows[rows], whole.ages[rows], whole.real[rows], whole.last[rows]),
+                    self.targets[flat],
+                ),
+                share,
+            )
+            for rows, flat, share in pieces(whole.real, parts)
+        ]
 
 
 class NextItem:
@@ -93,6 +108,17 @@ class NextItem:
         inputs = Padded.of(self._values, starts, lengths, self._device)
         following = Padded.of(self._values, starts + 1, lengths, self._device)
         return Batch(inputs, following.rows[following.real])
+
+
+def pieces(real_BL: Tensor, parts: int) -> list[tuple[slice, slice, float]]:
+    """Where to cut a batch: sequences, real positions and share of these, for at most `parts` pieces."""
+    count = len(real_BL)
+    edges = np.unique(np.linspace(0, count, min(parts, count) + 1).astype(np.int64)).tolist()
+    ends = [0, *real_BL.sum(1).cumsum(0).tolist()]
+    return [
+        (slice(start, stop), slice(ends[start], ends[stop]), (ends[stop] - ends[start]) / ends[-1])
+        for start, stop in pairwise(edges)
+    ]
 
 
 def bucket_edges(max_len: int) -> NDArray[np.int64]:

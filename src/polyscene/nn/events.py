@@ -5,7 +5,6 @@ Legend: B sequences, L positions, M = L + 1 events, N real positions, S next ite
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any, Literal
 
 import msgspec
@@ -19,7 +18,7 @@ from polyscene.core.contracts import Data
 from polyscene.core.queries import Queries
 from polyscene.core.rows import Rows
 from polyscene.nn.augment import Augment, changed_rows, cropped, reordered, stretches
-from polyscene.nn.batching import bucket_edges
+from polyscene.nn.batching import bucket_edges, pieces
 
 Clock = Literal["order", "last", "query"]
 TIME_BUCKETS = 66
@@ -179,19 +178,9 @@ class Lesson:
 
     def split(self, parts: int) -> "list[tuple[Lesson, float]]":
         """About equal pieces, fewer if it has fewer sequences, each with its share of the targets."""
-        whole, count = self.events, len(self.events.last)
-        edges = np.unique(np.linspace(0, count, min(parts, count) + 1).astype(np.int64))
-        ends = np.concatenate([[0], np.cumsum(whole.real.sum(1).cpu().numpy())])
-        return [
-            (
-                self._between(start, stop, slice(ends[start], ends[stop])),
-                (ends[stop] - ends[start]) / ends[-1],
-            )
-            for start, stop in pairwise(edges.tolist())
-        ]
+        return [(self._between(*cut), share) for *cut, share in pieces(self.events.real, parts)]
 
-    def _between(self, start: int, stop: int, flat: slice) -> "Lesson":
-        some = slice(start, stop)
+    def _between(self, some: slice, flat: slice) -> "Lesson":
         events = Events(
             self.events.rows[some],
             self.events.real[some],
