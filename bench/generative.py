@@ -115,9 +115,8 @@ def main() -> None:
     part, seconds = fitted(parts, with_settings(Generative(), settings, "--set"), asked.seed)
     holdout = parts.test if asked.on == "test" else parts.valid
     found = accuracy_at(rank(part, holdout, k=10), 10)
-    print(
-        f"\n{seconds:.0f} CPU s; on {asked.on} ndcg@10 {found['ndcg@10'].mean():.4f}, hr@10 {found['hr@10'].mean():.4f}"
-    )
+    ndcg, hr = found["ndcg@10"].mean(), found["hr@10"].mean()
+    print(f"\n{seconds:.0f} CPU s; on {asked.on} ndcg@10 {ndcg:.4f}, hr@10 {hr:.4f}")
     search_table(
         part, holdout.queries.take(np.linspace(0, len(holdout.queries) - 1, 1000).astype(np.int64))
     )
