@@ -125,9 +125,9 @@ class Exam:
         )
 
 
-def validation(valid: Holdout) -> Callable[[Part], float]:
-    """Gives the mean ndcg@10 of a part over an even sample of the validation queries."""
-    rows = np.unique(np.linspace(0, len(valid.queries) - 1, VALIDATED).astype(np.int64))
+def validation(valid: Holdout, most: int = VALIDATED) -> Callable[[Part], float]:
+    """Gives the mean ndcg@10 of a part over an even sample of `most` validation queries."""
+    rows = np.unique(np.linspace(0, len(valid.queries) - 1, most).astype(np.int64))
     sample = Holdout(valid.queries.take(rows), valid.targets.take(rows), valid.values.take(rows))
 
     def validate(part: Part) -> float:

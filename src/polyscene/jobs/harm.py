@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # it brings torch along, which many who train or serve never 
 METRIC = "ndcg@10"
 LEAST_QUESTIONS = 50
 """Below so many held-out events of a scenario nothing is said about it."""
+VALIDATED = 4_000
+"""Most questions of early stopping: a scenario is a part of them, and its figures may be small."""
 SHARED_KINDS = frozenset({"foundation", "adapted"})
 """Models that learn from the events of every scenario at once."""
 
@@ -73,7 +75,7 @@ def standings(
     """
 
     def run(holdout: Holdout | None) -> Run:
-        judge = None if holdout is None else validation(holdout)
+        judge = None if holdout is None else validation(holdout, VALIDATED)
         return Run(seed=seed, view=StillView(data.catalogue), progress=progress, validate=judge)
 
     adapted = config.fit(data, run(valid))

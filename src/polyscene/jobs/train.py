@@ -33,8 +33,8 @@ KS = (10, 50)
 class TrainRequest:
     """What to fit. `names` empty: every scenario file. `budget_s`, `seed` None: the workspace's.
 
-    `force` promotes a bundle that the canary refuses. `training`: what trainings keep and take; a
-    checkpoint is deleted once its scenario's bundle is on the shelf.
+    `force` promotes a bundle that the canary refuses, and looks for no harm (`jobs/harm.py`). `training`:
+    what trainings keep and take; a checkpoint is deleted once its scenario's bundle is on the shelf.
     """
 
     names: Sequence[str] = ()

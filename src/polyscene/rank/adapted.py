@@ -4,7 +4,6 @@ Legend: B queries, I item codes.
 """
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
@@ -21,14 +20,12 @@ from polyscene.core.memo import remember
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
 from polyscene.core.states import unpack
-from polyscene.models.foundation import Foundation
-from polyscene.models.foundation_part import FoundationPart
+from polyscene.models.foundation import Foundation, FoundationPart
 from polyscene.nn import loop, machine
 from polyscene.nn.adapters import Adapter, ScenarioLessons, until_last
 from polyscene.nn.checkpoint import identity
 from polyscene.nn.course import generators_of
 from polyscene.nn.events import Lessons, Syllabus
-from polyscene.nn.evidence import Folds
 from polyscene.nn.teaching import Teacher
 from polyscene.nn.weights import put_tensors, tensors_of
 
@@ -82,9 +79,8 @@ class Adapted(Config, frozen=True, kw_only=True, tag="adapted"):
         if run.budget_s is not None:
             run = replace(run, budget_s=(1 - BASE_SHARE) * run.budget_s / len(chosen))
         with machine.settled(run):
-            folds = self._folds(base, data)
             for code in chosen:
-                part = self._with_adapter(part, code, folds, data, run)
+                part = self._with_adapter(part, code, data, run)
         return part
 
     def _chosen(self, data: Data, run: Run) -> list[int]:
@@ -101,23 +97,14 @@ class Adapted(Config, frozen=True, kw_only=True, tag="adapted"):
             return []
         return np.flatnonzero(counts >= self.least).tolist()
 
-    def _folds(self, base: FoundationPart, data: Data) -> Folds | None:
-        """The linear model again, without each fold's users; the base keeps it of all users only."""
-        known = base.known
-        if self.base.evidence is None or known.evidence is None:
-            return None
-        table = known.reader.table(data.histories, known.rows)
-        return self.base.evidence.of(table.ragged("row"), len(known.rows))[1]
-
-    def _with_adapter(
-        self, part: "AdaptedPart", code: int, folds: Folds | None, data: Data, run: Run
-    ) -> "AdaptedPart":
+    def _with_adapter(self, part: "AdaptedPart", code: int, data: Data, run: Run) -> "AdaptedPart":
+        """The part and an adapter of one scenario, unless there is nothing to learn or it does not help."""
         base, known, objective = part.base, part.base.known, self.base.objective
         table = until_last(known.reader.table(data.histories, known.rows), code)
         taught = deepcopy(base.network).train()
         chance = generators_of(taught)[0].manual_seed(run.seed)
         adapter = Adapter(taught, self.rank, chance)
-        teacher = Teacher.of(taught, objective, table, (known.evidence, folds), len(known.rows), chance)
+        teacher = Teacher.of(taught, objective, table, len(known.rows), chance)
         hide = self.base.hide_query if known.reader.clock == "query" else 0.0
         syllabus = Syllabus(self.base.batch_size, run.seed, hide, objective.ahead)
         lessons = Lessons(known.reader, table, syllabus, base.network.items.ids.device)
@@ -126,10 +113,9 @@ class Adapted(Config, frozen=True, kw_only=True, tag="adapted"):
         plan = self._plan(data, code)
         judge = run.validate
         validate = None if judge is None else lambda: judge(part.adding(code, adapter))
-        with nullcontext() if known.evidence is None else known.evidence.laid_out():
-            outcome = loop.train(
-                adapter, ScenarioLessons(lessons, code), adapter.taught_by(teacher), plan, run, validate
-            )
+        outcome = loop.train(
+            adapter, ScenarioLessons(lessons, code), adapter.taught_by(teacher), plan, run, validate
+        )
         if judge is not None and outcome.best is not None and outcome.best <= judge(part):
             run.warnings.append(
                 f"adapted: an adapter of {data.scenarios[code]!r} would not help, so it has none"
@@ -143,6 +129,7 @@ class Adapted(Config, frozen=True, kw_only=True, tag="adapted"):
             learning_rate=self.learning_rate,
             l2=self.l2,
             average=self.base.average,
+            validate_every=self.base.validate_every,
             patience=self.base.patience,
             label=f"adapter {code}",
             identity=identity(self, data),
