@@ -40,7 +40,9 @@ from polyscene.rank.adapted import Adapted
 PAIRS = ("phone-sport", "electronic-phone", "cloth-sport", "cloth-electronic")
 LINKED = "beauty-sports"
 BASE = Foundation(
+    dim=64,
     layers=1,
+    heads=1,
     positions="none",
     max_len=50,
     dropout=0.3,
