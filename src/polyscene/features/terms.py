@@ -2,9 +2,10 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,7 @@ from polyscene.core.arrays import Array, Codes, Floats, Ragged, offsets_of
 from polyscene.core.catalogue import Catalogue, Column
 from polyscene.core.contracts import State
 from polyscene.core.errors import BundleError, DataError, nearest
+from polyscene.features.sentences import SentenceField, fit_sentences
 from polyscene.features.words import FIRST, Vocabulary, WordCodes
 
 MIN_ITEMS = 2
@@ -79,11 +81,14 @@ class NumberField:
         return unit_rows(sparse.csr_matrix((np.concatenate(weights), cells), shape=shape))
 
 
+Field = WordField | NumberField | SentenceField
+
+
 @dataclass(frozen=True, slots=True)
 class Terms:
     """The fields of an item side by side, each a unit vector or nothing, so that none drowns another."""
 
-    fields: tuple[WordField | NumberField, ...]
+    fields: tuple[Field, ...]
 
     @property
     def width(self) -> int:
@@ -94,7 +99,7 @@ class Terms:
         """(N, T) float32; an empty row for an unknown code and an item of which nothing is known."""
         known = np.flatnonzero((codes >= 0) & (codes < catalogue.size))
         blocks = [
-            field.terms(catalogue.columns[field.name], codes[known])
+            _block(field, catalogue.columns[field.name], codes[known])
             if field.name in catalogue.columns
             else sparse.csr_matrix((len(known), field.width))
             for field in self.fields
@@ -115,6 +120,9 @@ class Terms:
             if isinstance(field, NumberField):
                 tensors[f"knots/{place}"] = field.knots
                 meta.append({"name": field.name})
+            elif isinstance(field, SentenceField):
+                tensors |= {f"mean/{place}": field.mean, f"directions/{place}": field.directions}
+                meta.append({"name": field.name, "sentences": True})
             else:
                 tensors[f"idf/{place}"] = field.idf
                 meta.append({"name": field.name, "prose": field.prose, "words": list(field.words.words)})
@@ -123,15 +131,8 @@ class Terms:
     @classmethod
     def load(cls, state: State) -> "Terms":
         """The terms whose state this is. Raises BundleError when something is missing."""
-        fields: list[WordField | NumberField] = []
         try:
-            for place, field in enumerate(state.meta["fields"]):
-                if "words" in field:
-                    words = WordCodes(tuple(field["words"]))
-                    idf = state.tensors[f"idf/{place}"]
-                    fields.append(WordField(field["name"], field["prose"], words, idf))
-                else:
-                    fields.append(NumberField(field["name"], state.tensors[f"knots/{place}"]))
+            fields = [_load(field, place, state) for place, field in enumerate(state.meta["fields"])]
         except KeyError as problem:
             raise BundleError(
                 f"content: {problem} is missing; the bundle is damaged, fit it again"
@@ -140,15 +141,22 @@ class Terms:
 
 
 def fit_terms(
-    catalogue: Catalogue, codes: Codes, text: Sequence[str] | None, attributes: Sequence[str] | None
+    catalogue: Catalogue,
+    codes: Codes,
+    text: Sequence[str] | None = None,
+    attributes: Sequence[str] | None = None,
+    *,
+    sentences: bool = False,
 ) -> Terms:
     """Vocabularies, idf and scales of the items `codes`.
 
     `text`: attributes to read as prose, None for all of type text; `attributes`: those to take as labels
-    or numbers, None for all others. Fields in which nothing occurs twice are left out.
+    or numbers, None for all others. Fields in which nothing occurs twice are left out. With `sentences`,
+    a prose field is read by the sentence encoder too.
 
     Raises:
         DataError: A named attribute does not exist.
+        ConfigError: The sentence encoder is not installed.
     """
     columns = catalogue.columns
     prose = [name for name, column in columns.items() if column.type == "text"] if text is None else text
@@ -157,15 +165,19 @@ def fit_terms(
     for name in (*prose, *others):
         if name not in columns:
             raise DataError(f"content: items have no attribute {name!r}{nearest(name, columns)}")
-    found: list[WordField | NumberField | None] = [
-        _word_field(name, columns[name], codes, prose=True) for name in sorted(prose)
-    ]
-    found += [
-        _number_field(name, columns[name], codes)
-        if columns[name].type == "number"
-        else _word_field(name, columns[name], codes, prose=False)
-        for name in sorted(others)
-    ]
+    found: list[Field | None] = []
+    for name in sorted(prose):
+        words = _word_field(name, columns[name], codes, prose=True)
+        found.append(words)
+        if sentences and words is not None:
+            found.append(fit_sentences(name, _texts(columns[name], codes)))
+    for name in sorted(others):
+        number = columns[name].type == "number"
+        found.append(
+            _number_field(name, columns[name], codes)
+            if number
+            else _word_field(name, columns[name], codes, prose=False)
+        )
     return Terms(tuple(field for field in found if field is not None))
 
 
@@ -185,6 +197,22 @@ def tokens(text: str) -> list[str]:
             pairs = _UNSPACED.fullmatch(part) and len(part) > 1
             found += [part[at : at + 2] for at in range(len(part) - 1)] if pairs else [part]
     return found
+
+
+def _block(field: Field, column: Column, codes: Codes) -> sparse.csr_matrix:
+    if isinstance(field, SentenceField):
+        return field.rows(_texts(column, codes))
+    return field.terms(column, codes)
+
+
+def _load(field: Mapping[str, Any], place: int, state: State) -> Field:
+    """One field as it was saved. Raises KeyError when something is missing."""
+    name, tensors = field["name"], state.tensors
+    if "words" in field:
+        return WordField(name, field["prose"], WordCodes(tuple(field["words"])), tensors[f"idf/{place}"])
+    if "sentences" in field:
+        return SentenceField(name, tensors[f"mean/{place}"], tensors[f"directions/{place}"])
+    return NumberField(name, tensors[f"knots/{place}"])
 
 
 def _word_field(name: str, column: Column, codes: Codes, *, prose: bool) -> WordField | None:
@@ -219,6 +247,11 @@ def _strings(column: Column, codes: Codes, prose: bool) -> list[list[str]]:
     else:
         lists = [[] for _ in codes]
     return [list(chain.from_iterable(map(tokens, each))) for each in lists] if prose else lists
+
+
+def _texts(column: Column, codes: Codes) -> list[str]:
+    """What each item has in a column as one text."""
+    return [", ".join(each) for each in _strings(column, codes, prose=False)]
 
 
 def _numbers(column: Column, codes: Codes) -> NDArray[np.float64]:
