@@ -20,6 +20,7 @@ from polyscene.core.rows import Rows
 from polyscene.core.slates import Slates
 from polyscene.lean.backbone import LeanBackbone
 from polyscene.lean.blocks import BlockKind
+from polyscene.lean.evidence import Evidence
 from polyscene.lean.reading import Clock, Reading
 from polyscene.lean.state import States
 from polyscene.lean.vectors import packed, unpacked, vectors_of
@@ -52,6 +53,7 @@ class LeanModel:
     reading: Reading
     backbone: LeanBackbone
     prior: Floats
+    evidence: Evidence | None = None
     states: States | None = None
     effect: ClassVar[frozenset[Effect]] = frozenset({Effect.ADDS})
 
@@ -70,7 +72,8 @@ class LeanModel:
             weights = unpacked({name: each for name, each in state.tensors.items() if name != "items"})
             backbone = LeanBackbone.of(items, weights, form.block, form.heads, form.max_len)
             rows = Rows(state.tensors["codes"])
-            return cls(form, state.tensors, rows, reading, backbone, state.tensors["prior"])
+            prior, evidence = state.tensors["prior"], Evidence.load(weights)
+            return cls(form, state.tensors, rows, reading, backbone, prior, evidence)
         except (KeyError, msgspec.ValidationError) as problem:
             raise BundleError(f"lean model: {problem} is missing or wrong; export it again") from problem
 
@@ -94,12 +97,15 @@ class LeanModel:
         """(B, I) logits of the next item; -inf for codes that were not trained on."""
         vectors_BD, empty_B = remember(self, queries, lambda: self.read(queries))
         scores_BR = self.backbone.items.scores(vectors_BD)
+        if self.evidence is not None:
+            self.evidence.add(scores_BR, self.reading.table(queries.history, self.rows))
         scores_BR[empty_B] = self.prior
         return self.rows.spread(scores_BR, queries.allowed.size)
 
     def encode(self, queries: Queries) -> Floats:
         """See `Encodes.encode`."""
-        return remember(self, queries, lambda: self.read(queries))[0]
+        vectors_BD: Floats = remember(self, queries, lambda: self.read(queries))[0]
+        return vectors_BD
 
     def read(self, queries: Queries) -> tuple[Floats, Bools]:
         """Vectors (B, D) and whether each history has no known event (B,)."""

@@ -14,6 +14,8 @@ from polyscene.core.arrays import Array, Floats
 
 SCALE = ":scale"
 """Ends the name of the tensor that has the scales of another one's rows."""
+LARGE = ("items", ".weight", "evidence.ease")
+"""Ends of the names of the tensors that are nearly all of a model."""
 BLOCK = 2048
 """Rows of one-byte vectors turned into floats at once: with D = 64 that is half a megabyte, which stays in
 the cache until it is multiplied."""
@@ -97,8 +99,7 @@ class ByteVectors:
 def packed(tensors: Mapping[str, Array]) -> dict[str, Array]:
     """The same tensors, matrices of floats as int8 with a scale for each row beside them.
 
-    Matrices are the item vectors and the weights of products: nearly all there is. The rest, biases and
-    small tables, stays as it is.
+    Only what is large: the item vectors, the weights of products, and the linear model of the evidence.
     """
     made: dict[str, Array] = {}
     for name, values in tensors.items():

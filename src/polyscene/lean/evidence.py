@@ -1,0 +1,117 @@
+"""Counted facts beside a network's logits, as they answer; ``nn/evidence.py`` counts and weighs them.
+
+Legend: B queries, R item rows, F features, M counted cells.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from operator import matmul
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from polyscene.core.arrays import Array, Floats, RaggedTable, spans
+
+SMOOTHING = 20.0
+"""Prior events, spread by popularity, that every row of transitions starts from."""
+CELLS = 20_000_000
+"""Feature values made at once (80 MB)."""
+USUAL_EVENTS = 55.0
+"""Weights are those of a history of so many events, and move with the logarithm of its length over this."""
+Product = Callable[[Any, Floats], Floats]
+"""A sparse matrix times a dense one."""
+
+
+class Lag:
+    """How much an item speaks for each other to come `lag` events later.
+
+    That is the logarithm of the other's chance over its popularity share, up to a constant of the row.
+
+    Shapes: `offsets` (R+1,), `columns` (M,) int32 rising within a row, `counts` (M,) float32; `prior` (R,)
+    log popularity share.
+    """
+
+    def __init__(self, lag: int, offsets: Array, columns: Array, counts: Floats, prior: Floats) -> None:
+        self.lag, self.offsets, self.columns, self.counts = lag, offsets, columns, counts
+        self._values = np.log1p(counts / (SMOOTHING * np.exp(prior[columns]))).astype(np.float32)
+
+    def fill(self, table: RaggedTable, block: Array, out_BR: Array) -> None:
+        """Writes what the lag-newest event of each history says; nothing where that is too short."""
+        places = table.offsets[1:][block] - self.lag
+        some = np.flatnonzero(places >= table.offsets[:-1][block])
+        source = table["row"][places[some]]
+        lengths = self.offsets[source + 1] - self.offsets[source]
+        cells = spans(self.offsets[source], lengths)
+        out_BR[np.repeat(some, lengths), self.columns[cells]] = self._values[cells]
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What was counted in the training events, and how much it weighs.
+
+    Shapes: `prior` (R,) log popularity share; `ease` (R, R) weights of the linear model, None without it;
+    `weights` (2, F+1): of the logits (less 1) and of each feature, and how these move with the length.
+    """
+
+    prior: Floats
+    lags: tuple[Lag, ...]
+    ease: Floats | None
+    weights: Floats
+
+    def add(self, logits_BR: Floats, table: RaggedTable, product: Product = matmul) -> None:
+        """Weighs the logits of histories that are not empty, and adds the evidence, in place."""
+        for block, features_BFR in self.features(table, product):
+            gates = self.weights[0] + self.weights[1] * moves(table.lengths[block])[:, None]
+            logits_BR[block] *= 1 + gates[:, :1]
+            logits_BR[block] += (gates[:, None, 1:] @ features_BFR)[:, 0]
+
+    def features(self, table: RaggedTable, product: Product = matmul) -> Iterator[tuple[Array, Floats]]:
+        """Numbers (b,) and features (b, F, R) of the histories that are not empty, a block at a time."""
+        count, R = self.weights.shape[1] - 1, len(self.prior)
+        rest = np.flatnonzero(table.lengths)
+        while len(rest):
+            block, rest = np.split(rest, [max(1, CELLS // (count * R))])
+            features_BFR = np.zeros((len(block), count, R), np.float32)
+            features_BFR[:, 0] = self.prior
+            for number, lag in enumerate(self.lags, 1):
+                lag.fill(table, block, features_BFR[:, number])
+            if self.ease is not None:
+                scores_BR = product(seen(table.take(block), R), self.ease)
+                spread_B1 = scores_BR.std(1, keepdims=True)
+                features_BFR[:, -1] = scores_BR / np.where(spread_B1 > 1e-6, spread_B1, 1)
+            yield block, features_BFR
+
+    def tensors(self) -> dict[str, Array]:
+        """Everything `load` needs, by name."""
+        tensors: dict[str, Array] = {"evidence.prior": self.prior, "evidence.weights": self.weights}
+        for lag in self.lags:
+            parts = {"offsets": lag.offsets, "columns": lag.columns, "counts": lag.counts}
+            tensors |= {f"evidence.{lag.lag}.{name}": values for name, values in parts.items()}
+        if self.ease is not None:
+            tensors["evidence.ease"] = self.ease
+        return tensors
+
+    @classmethod
+    def load(cls, tensors: Mapping[str, Array]) -> "Evidence | None":
+        """What `tensors` gave; None where nothing was counted. Raises KeyError for a part of it."""
+        if "evidence.prior" not in tensors:
+            return None
+        prior, lags = tensors["evidence.prior"], list[Lag]()
+        while f"evidence.{len(lags) + 1}.offsets" in tensors:
+            name = f"evidence.{len(lags) + 1}"
+            offsets, columns = tensors[f"{name}.offsets"], tensors[f"{name}.columns"]
+            lags.append(Lag(len(lags) + 1, offsets, columns, tensors[f"{name}.counts"], prior))
+        return cls(prior, tuple(lags), tensors.get("evidence.ease"), tensors["evidence.weights"])
+
+
+def seen(table: RaggedTable, count: int) -> sparse.csr_matrix:
+    """(B, R) how often each item stands in each history."""
+    ones = np.ones(len(table["row"]), np.float32)
+    return sparse.csr_matrix((ones, table["row"].astype(np.int32), table.offsets), (len(table), count))
+
+
+def moves(lengths: Array) -> Floats:
+    """(B,) how far a history's length is from the usual one, as a logarithm."""
+    far: Floats = np.log(np.maximum(lengths, 1) / USUAL_EVENTS).astype(np.float32)
+    return far
