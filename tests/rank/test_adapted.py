@@ -83,6 +83,13 @@ def test_a_scenario_nothing_came_in_is_said_and_answered_by_the_base(older):
     assert not mine.adapters
 
 
+def test_one_scenario_alone_needs_no_adapter(older):
+    alone = replace(scenes(), scenarios=("cart",))
+    for scenario in (None, "cart"):
+        mine = msgspec.structs.replace(ADAPTED, scenario=scenario).fit(alone, Run())
+        assert not mine.adapters
+
+
 def test_too_few_events_make_no_adapter(older):
     many = int((scenes().histories["scenario"] == 1).sum())
     config = msgspec.structs.replace(ADAPTED, epochs=1, least=many)

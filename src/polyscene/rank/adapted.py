@@ -21,6 +21,7 @@ from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
 from polyscene.core.states import unpack
 from polyscene.models.foundation import Foundation, FoundationPart
+from polyscene.models.foundation.part import part_of
 from polyscene.nn import loop, machine
 from polyscene.nn.adapters import Adapter, ScenarioLessons, until_last
 from polyscene.nn.checkpoint import identity
@@ -85,17 +86,17 @@ class Adapted(Config, frozen=True, kw_only=True, tag="adapted"):
 
     def _chosen(self, data: Data, run: Run) -> list[int]:
         """The scenarios that get an adapter."""
-        counts = np.bincount(data.histories["scenario"].clip(0), minlength=len(data.scenarios))
-        if self.scenario is not None:
-            if self.scenario not in data.scenarios:
-                run.warnings.append(
-                    f"adapted: no event came in scenario {self.scenario!r}, so the base answers as it is"
-                )
-                return []
-            return [data.scenarios.index(self.scenario)]
+        if self.scenario is not None and self.scenario not in data.scenarios:
+            run.warnings.append(
+                f"adapted: no event came in scenario {self.scenario!r}, so the base answers as it is"
+            )
+            return []
         if len(data.scenarios) < 2:
             return []
-        return np.flatnonzero(counts >= self.least).tolist()
+        if self.scenario is not None:
+            return [data.scenarios.index(self.scenario)]
+        scenario = data.histories["scenario"]
+        return np.flatnonzero(np.bincount(scenario[scenario >= 0]) >= self.least).tolist()
 
     def _with_adapter(self, part: "AdaptedPart", code: int, data: Data, run: Run) -> "AdaptedPart":
         """The part and an adapter of one scenario, unless there is nothing to learn or it does not help."""
@@ -165,7 +166,7 @@ class AdaptedPart:
 
     def adding(self, code: int, adapter: Adapter) -> "AdaptedPart":
         """The part with one adapter more."""
-        form = replace(self.base, network=adapter.merged(self.base.network), _items=None).settled()
+        form = part_of(adapter.merged(self.base.network), self.base.known).settled()
         return replace(
             self,
             adapters={**self.adapters, code: tensors_of(adapter)},
