@@ -2,31 +2,23 @@ import json
 import subprocess
 import sys
 
-import msgspec
 import numpy as np
 import pytest
 
 from polyscene.artifacts.bundle import Facts, write_bundle
-from polyscene.core.contracts import Data, Encodes, Run, State
+from polyscene.core.contracts import Encodes, Run, State
 from polyscene.core.errors import BundleError, InputError
 from polyscene.core.memo import memo
 from polyscene.core.queries import Queries
 from polyscene.lean.__main__ import recommend
 from polyscene.lean.folder import read_lean, write_lean
-from polyscene.lean.model import Form, LeanModel
+from polyscene.lean.model import LeanModel
 from polyscene.lean.vectors import ByteVectors, FloatVectors, packed, unpacked
 from polyscene.models.foundation import Foundation
+from polyscene.models.foundation.lean import lean_of
 from polyscene.testing import worlds
 
 SMALL = {"dim": 16, "layers": 2, "heads": 2, "epochs": 1, "max_len": 12, "batch_size": 256}
-
-
-def lean_of(config, part, data: Data) -> LeanModel:
-    """The lean form of a foundation part."""
-    state = part.state()
-    tensors = {name: each for name, each in state.tensors.items() if not name.startswith("items.")}
-    form = Form(block=config.block, heads=config.heads, **state.meta["reader"])
-    return LeanModel.of(State({**tensors, "items": part.items}, {"form": msgspec.to_builtins(form)}))
 
 
 @pytest.fixture(scope="module")
@@ -37,14 +29,14 @@ def world():
 @pytest.fixture(scope="module")
 def model(world):
     config = Foundation(**SMALL)
-    return lean_of(config, config.fit(world.data, Run()), world.data)
+    return lean_of(config.fit(world.data, Run()), config.block, config.heads)
 
 
 @pytest.mark.parametrize(("block", "clock"), [("ligr", "query"), ("hstu", "order"), ("sasrec", "last")])
 def test_it_scores_as_the_part_it_was_made_of(world, block, clock):
     config = Foundation(**SMALL, block=block, clock=clock)
     part = config.fit(world.data, Run())
-    lean = lean_of(config, part, world.data)
+    lean = lean_of(part, config.block, config.heads)
     expected = part.score_all(world.queries)
     np.testing.assert_allclose(lean.score_all(world.queries), expected, rtol=1e-4, atol=1e-4)
     stateful = lean.remembering(1)

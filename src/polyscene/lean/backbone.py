@@ -114,13 +114,15 @@ class LeanBackbone:
         x_ND = self.inputs(asked)
         glances = self._glances(asked, full)
         for layer in self.layers:
-            k_ND, v_ND = layer.block.attention.keep(x_ND)
+            level_ND = normed(x_ND)
+            k_ND, v_ND = layer.block.attention.keep(level_ND)
             if kept is not None:
                 kept.append((k_ND, v_ND))
             if layer is self.layers[-1]:
-                x_ND = x_ND[asked.offsets[1:][full] - 1]
+                last_B = asked.offsets[1:][full] - 1
+                x_ND, level_ND = x_ND[last_B], level_ND[last_B]
                 glances = _last_ones(glances)
-            q_MD, gate_MD = layer.block.attention.ask(x_ND)
+            q_MD, gate_MD = layer.block.attention.ask(level_ND)
             found_MD = np.empty_like(q_MD)
             for ask, seen, buckets_ML in glances:
                 bias_HML = layer.bias(ask.stop - ask.start, seen.stop - seen.start, buckets_ML)

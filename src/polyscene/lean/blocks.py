@@ -53,13 +53,13 @@ class Product:
 
 
 class Attention(Protocol):
-    """How positions of one history look at each other."""
+    """How positions of one history look at each other; `level` is the block's input, `normed`."""
 
-    def keep(self, x_ND: Floats) -> tuple[Floats, Floats]:
+    def keep(self, level_ND: Floats) -> tuple[Floats, Floats]:
         """Keys and values (N, D): all that later positions will see of these."""
         ...
 
-    def ask(self, x_MD: Floats) -> tuple[Floats, Floats]:
+    def ask(self, level_MD: Floats) -> tuple[Floats, Floats]:
         """(M, D) queries, and what `Block.close` wants to know again of how they were asked."""
         ...
 
@@ -83,7 +83,7 @@ class Block(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class SoftmaxAttention:
-    """Twin of ``nn.layers.SelfAttention`` with the norm before it, without the product after it."""
+    """Twin of ``nn.layers.SelfAttention`` without the product after it."""
 
     heads: int
     asks: Product
@@ -97,13 +97,13 @@ class SoftmaxAttention:
         asks = inputs.part(slice(0, D)).times((D // heads) ** -0.5)
         return cls(heads, asks, inputs.part(slice(D, 3 * D)))
 
-    def keep(self, x_ND: Floats) -> tuple[Floats, Floats]:
+    def keep(self, level_ND: Floats) -> tuple[Floats, Floats]:
         """See `Attention.keep`."""
-        return _halves(self.keeps(normed(x_ND)))
+        return _halves(self.keeps(level_ND))
 
-    def ask(self, x_MD: Floats) -> tuple[Floats, Floats]:
+    def ask(self, level_MD: Floats) -> tuple[Floats, Floats]:
         """See `Attention.ask`; nothing is asked again, so the input stands in."""
-        return self.asks(normed(x_MD)), x_MD
+        return self.asks(level_MD), level_MD
 
     def find(self, q_MD: Floats, k_LD: Floats, v_LD: Floats, bias_HML: Floats) -> Floats:
         """See `Attention.find`."""
@@ -136,13 +136,13 @@ class PointwiseAttention:
         asks, keeps = np.concatenate([query, gate]), np.concatenate([key, value])
         return cls(heads, inputs.part(asks), inputs.part(keeps))
 
-    def keep(self, x_ND: Floats) -> tuple[Floats, Floats]:
+    def keep(self, level_ND: Floats) -> tuple[Floats, Floats]:
         """See `Attention.keep`."""
-        return _halves(silu(self.keeps(normed(x_ND))))
+        return _halves(silu(self.keeps(level_ND)))
 
-    def ask(self, x_MD: Floats) -> tuple[Floats, Floats]:
+    def ask(self, level_MD: Floats) -> tuple[Floats, Floats]:
         """See `Attention.ask`: the gate of what will be found."""
-        q_MD, gate_MD = _halves(silu(self.asks(normed(x_MD))))
+        q_MD, gate_MD = _halves(silu(self.asks(level_MD)))
         return q_MD * np.float32((q_MD.shape[1] // self.heads) ** -0.5), gate_MD
 
     def find(self, q_MD: Floats, k_LD: Floats, v_LD: Floats, bias_HML: Floats) -> Floats:

@@ -110,9 +110,12 @@ class LeanModel:
     def read(self, queries: Queries) -> tuple[Floats, Bools]:
         """Vectors (B, D) and whether each history has no known event (B,)."""
         table = self.reading.table(queries.history, self.rows)
-        seconds = queries.at // 1000
-        if self.states is not None:
-            vectors_BD = self.states.encode(table, seconds, queries.scenario)
-        else:
-            vectors_BD = self.backbone.encode(self.reading.asked(table, seconds, queries.scenario))
+        vectors_BD = np.zeros((len(queries), self.backbone.width), np.float32)
+        for start in range(0, len(queries), PAYS_BELOW):
+            block = np.arange(start, min(start + PAYS_BELOW, len(queries)))
+            asked = table.take(block), queries.at[block] // 1000, queries.scenario[block]
+            if self.states is not None:
+                vectors_BD[block] = self.states.encode(*asked)
+            else:
+                vectors_BD[block] = self.backbone.encode(self.reading.asked(*asked))
         return vectors_BD, table.lengths == 0

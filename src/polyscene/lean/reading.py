@@ -32,11 +32,12 @@ class Asked:
     seconds: Array
     sight: Array
 
-    def only(self, place: int) -> "Asked":
-        """One event as a history of its own."""
-        at = slice(place, place + 1)
+    def part(self, start: int, stop: int | None = None) -> "Asked":
+        """Some of the events as a history of their own."""
+        at = slice(start, stop)
+        rows = self.rows[at]
         surface = {name: codes[at] for name, codes in self.surface.items()}
-        return Asked(np.array([0, 1]), self.rows[at], surface, self.seconds[at], self.sight[at])
+        return Asked(np.array([0, len(rows)]), rows, surface, self.seconds[at], self.sight[at])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What a network keeps of a history, so that one more event costs one step.
 
-Legend: B histories, D width, H heads, K layers, L slots in use, P slots at hand.
+Legend: B histories, D width, H heads, K layers, L slots in use, M events, P slots at hand.
 """
 
 from collections import OrderedDict
@@ -12,7 +12,8 @@ import numpy as np
 
 from polyscene.core.arrays import Array, Floats, RaggedTable
 from polyscene.core.errors import ConfigError
-from polyscene.lean.backbone import Kept, Layer, LeanBackbone
+from polyscene.lean.backbone import Kept, LeanBackbone
+from polyscene.lean.blocks import normed
 from polyscene.lean.reading import Asked, Reading, pair_buckets
 
 MOST_NEW = 4
@@ -25,15 +26,13 @@ class UserState:
 
     The newest event is never among them: what it says depends on when and from where is asked, and is
     only final once the next event came. Beyond `max_len` events the newest takes the slot of the oldest,
-    whose influence on the others stays: `fallen` counts how often that happened, 0 means that answers are
-    what a full encode gives. Shapes: `kept` (K, 2, P, D) keys and values, `seconds` (P,).
+    whose influence on the others stays. Shapes: `kept` (K, 2, P, D) keys and values, `seconds` (P,).
     """
 
-    __slots__ = ("count", "fallen", "kept", "max_len", "seconds")
+    __slots__ = ("count", "kept", "max_len", "seconds")
 
     def __init__(self, kept: Kept, seconds: Array, max_len: int, dtype: Any) -> None:
         self.count = len(seconds) - 1
-        self.fallen = 0
         self.max_len = max_len
         slots = min(max_len, max(FIRST_SLOTS, 1 << self.count.bit_length()))
         self.kept = np.zeros((len(kept), 2, slots, kept[0][0].shape[1]), dtype)
@@ -48,49 +47,48 @@ class UserState:
         """Bytes."""
         return int(self.kept.nbytes + self.seconds.nbytes)
 
-    def ask(self, backbone: LeanBackbone, newest: Asked) -> Floats:
-        """(1, D) what is expected after the newest event, which the state keeps nothing of."""
-        self._open(newest)
-        return backbone.leveled(self._through(backbone, newest, to_the_end=True))
+    def ask(self, backbone: LeanBackbone, events: Asked) -> Floats:
+        """(1, D) what is expected after the last of M events; the others are taken in for good.
 
-    def append(self, backbone: LeanBackbone, event: Asked) -> None:
-        """Takes an event in for good: the next one is known, and with it all that this one says."""
-        self._open(event)
-        self._through(backbone, event, to_the_end=False)
-        self.count += 1
+        They are what came since, oldest first: what each of them says is final, as the next one is known.
+        """
+        M = len(events.rows)
+        while M > 1 and self.count + M > self.max_len:
+            self._read(backbone, events.part(0, 1))
+            self.count += 1
+            events, M = events.part(1), M - 1
+        vector_1D = self._read(backbone, events)
+        self.count += M - 1
+        return vector_1D
 
-    def _open(self, event: Asked) -> None:
-        """A slot for the event, which may be that of the oldest."""
+    def _read(self, backbone: LeanBackbone, events: Asked) -> Floats:
+        """(1, D) several events in free slots, or one that may take the slot of the oldest."""
+        M, start = len(events.rows), self.count % self.max_len
+        self._make_room(M)
+        used = min(self.count + M, self.max_len)
+        slots = slice(start, start + M)
+        self.seconds[slots] = events.seconds
+        timed = backbone.layers[0].when is not None
+        buckets_ML = pair_buckets(events.sight, self.seconds[:used]) if timed else None
+        x_MD = backbone.inputs(events)
+        for layer, (k_PD, v_PD) in zip(backbone.layers, self.kept, strict=True):
+            attention, level_MD = layer.block.attention, normed(x_MD)
+            k_PD[slots], v_PD[slots] = attention.keep(level_MD)
+            q_MD, again_MD = attention.ask(level_MD)
+            near_HML = layer.laid(M, used)
+            if slots.stop != used:
+                near_HML = np.roll(near_HML, slots.stop, axis=2)
+            k_LD, v_LD = (each[:used].astype(np.float32, copy=False) for each in (k_PD, v_PD))
+            found_MD = attention.find(q_MD, k_LD, v_LD, layer.timed(near_HML, buckets_ML))
+            x_MD = layer.block.close(x_MD, found_MD, again_MD)
+        return backbone.leveled(x_MD[-1:])
+
+    def _make_room(self, events: int) -> None:
         slots = len(self.seconds)
-        if self.count >= slots and slots < self.max_len:
-            more = min(slots, self.max_len - slots)
+        if self.count + events > slots and slots < self.max_len:
+            more = min(max(slots, events), self.max_len - slots)
             self.kept = np.concatenate([self.kept, np.zeros_like(self.kept[:, :, :more])], 2)
             self.seconds = np.concatenate([self.seconds, np.zeros(more, np.int64)])
-        self.fallen = max(self.fallen, self.count + 1 - self.max_len)
-        self.seconds[self.count % self.max_len] = event.seconds[0]
-
-    def _through(self, backbone: LeanBackbone, event: Asked, *, to_the_end: bool) -> Floats:
-        """(1, D) the event's way through the layers, its keys and values put into its slot."""
-        x_1D = backbone.inputs(event)
-        slot, used = self.count % self.max_len, min(self.count + 1, self.max_len)
-        timed = backbone.layers[0].when is not None
-        buckets_1L = pair_buckets(event.sight, self.seconds[:used]) if timed else None
-        for number, layer in enumerate(backbone.layers):
-            block, pair_2LD = layer.block, self.kept[number, :, :used]
-            pair_2LD[:, slot] = np.concatenate(block.attention.keep(x_1D))
-            if number == len(backbone.layers) - 1 and not to_the_end:
-                break
-            q_1D, gate_1D = block.attention.ask(x_1D)
-            k_LD, v_LD = pair_2LD.astype(np.float32, copy=False)
-            bias_H1L = layer.timed(self._near(layer, slot, used), buckets_1L)
-            found_1D = block.attention.find(q_1D, k_LD, v_LD, bias_H1L)
-            x_1D = block.close(x_1D, found_1D, gate_1D)
-        return x_1D
-
-    def _near(self, layer: Layer, slot: int, used: int) -> Floats:
-        """(H, 1, L) the bias by distance of every slot from the newest."""
-        newest_H1L = layer.laid(1, used)
-        return newest_H1L if slot == used - 1 else np.roll(newest_H1L, slot + 1, axis=2)
 
 
 class States:
@@ -144,7 +142,7 @@ class States:
         for new, key in enumerate(keys):
             state = self._take(key)
             if state is not None and state.count + new + 1 - state.max_len <= self.leeway:
-                vector_1D = self._advance(state, self._newest(table, new, second_1, scenario_1))
+                vector_1D = state.ask(self.backbone, self._newest(table, new, second_1, scenario_1))
                 self._put(keys[0], state)
                 return vector_1D
         kept: Kept = []
@@ -154,16 +152,10 @@ class States:
             self._put(keys[0], UserState(kept, asked.seconds, self.reading.max_len, self.dtype))
         return vector_1D
 
-    def _newest(self, table: RaggedTable, new: int, second_1: Array, scenario_1: Array) -> list[Asked]:
-        """The newest ``new + 1`` events, each alone, as they look from the ones after them."""
+    def _newest(self, table: RaggedTable, new: int, second_1: Array, scenario_1: Array) -> Asked:
+        """The newest ``new + 1`` events, as they look from the ones after them."""
         # One more is read, because an event also says how long ago the one before it was.
-        asked = self.reading.asked(table.tail(new + 2), second_1, scenario_1)
-        return [asked.only(place) for place in range(1, new + 2)]
-
-    def _advance(self, state: UserState, events: list[Asked]) -> Floats:
-        for event in events[:-1]:
-            state.append(self.backbone, event)
-        return state.ask(self.backbone, events[-1])
+        return self.reading.asked(table.tail(new + 2), second_1, scenario_1).part(1)
 
     def _keys(self, table: RaggedTable) -> list[bytes]:
         """Digests of all events but the newest, of all but two, and so on."""
