@@ -113,8 +113,9 @@ def run(name: str, row: Row, args: argparse.Namespace, on: Literal["test", "vali
     means = "  ".join(f"{metric} {statistics.fmean(values):.4f}" for metric, values in figures.items())
     print(f"{name}: {means}  ({args.seeds} seeds, split {result['split']['digest'][:12]})")
     settings = " ".join(f"--set '{key}={value}'" for key, value in row.settings.items())
+    fit_on = "train" if on == "valid" else row.fit_on
     print(f"    polyscene evaluate --data {row.data} --protocol {row.protocol} --model {row.model}"
-          f" --on {on} --fit-on {'train' if on == 'valid' else row.fit_on} {settings}", flush=True)  # fmt: skip
+          f" --on {on} --fit-on {fit_on} {settings}", flush=True)  # fmt: skip
 
 
 def main() -> None:

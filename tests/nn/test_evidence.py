@@ -112,7 +112,7 @@ def test_a_network_that_knows_all_keeps_its_say():
 
 
 def test_items_of_the_history_are_no_candidates_unless_users_come_back():
-    """The network is sure of what is in the history; that must not count against it where nobody returns."""
+    """The network is sure of what is in the history: no fault where nobody returns."""
     start, after = follows()
     past = table(start[:, None].tolist())
     logits = np.zeros((400, COUNT), np.float32)
