@@ -38,7 +38,6 @@ from polyscene.nn.content import ItemTable
 from polyscene.nn.events import Reader
 from polyscene.nn.layers import Shape
 from polyscene.nn.weights import tensors_of
-from polyscene.observe.bars import progress
 from polyscene.retrieve.exact import Exact
 
 DIM, LAYERS, MAX_LEN, ITEMS = 64, 2, 200, 100_000
@@ -168,7 +167,7 @@ def fitted(epochs: int) -> None:
     encoded = encode(load_tables("ml-1m"), only_touched=True)
     parts = split(encoded.data, "loo", ids=encoded)
     config = Foundation(epochs=epochs)
-    part = config.fit(parts.fit_all, Run(progress=progress))
+    part = config.fit(parts.fit_all, Run(threads=1))
     lean = lean_of(part, config.block, config.heads)
     losses(lean, parts.test)
     print(f"split {parts.digest}")

@@ -1,5 +1,6 @@
 """`polyscene bundles`: list, promote, roll back, collect."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -60,6 +61,23 @@ def rollback(scenario: Scenario, workspace: WorkspaceOption = DEFAULT_WORKSPACE)
 
     bundle = Workspace.open(workspace).shelf().roll_back(scenario)
     show.note(f"{scenario} is back at {bundle}")
+
+
+@app.command()
+def export(
+    scenario: Scenario,
+    out: Annotated[Path, typer.Option(help="New folder to write.")],
+    int8: Annotated[
+        bool, typer.Option("--int8", help="A quarter of the size, a little less exact.")
+    ] = False,
+    workspace: WorkspaceOption = DEFAULT_WORKSPACE,
+) -> None:
+    """Write the sequence model that serves a scenario, for use without torch."""
+    from polyscene.jobs.bundles import export as job
+
+    manifest = job(workspace, scenario, out, int8=int8)
+    size = sum(file.size for file in manifest.files.values())
+    show.note(f"{out}: {size / 1e6:.1f} MB; python -m polyscene.lean {out} < histories")
 
 
 @app.command()

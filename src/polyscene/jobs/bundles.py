@@ -13,6 +13,7 @@ from polyscene.jobs.glance import BundleDetail, Change
 from polyscene.jobs.lineup import Lineup
 from polyscene.jobs.loader import Loader
 from polyscene.jobs.workspace import Workspace
+from polyscene.lean.folder import Leans, write_lean
 
 
 class Bundles:
@@ -108,6 +109,34 @@ def collect(root: Path) -> dict[str, list[str]]:
     space = Workspace.open(root)
     shelf = space.shelf()
     return {name: shelf.collect(name, keep=space.train.keep_bundles) for name in shelf.names()}
+
+
+def export(root: Path, scenario: str, folder: Path, *, int8: bool = False) -> Manifest:
+    """Writes the sequence model of the bundle that serves a scenario, for use without torch.
+
+    Raises:
+        NotFoundError: No such scenario, it has no bundle, or no source of it has a lean form.
+        BundleError: The folder exists.
+    """
+    space = Workspace.open(root)
+    shelf = space.shelf()
+    bundle = shelf.current(scenario)
+    if bundle is None:
+        raise NotFoundError(
+            f"bundles: {scenario!r} has no bundle{nearest(scenario, shelf.names())}; run `polyscene train`"
+        )
+    with space.reader() as log:
+        world = World.open(log)
+        sources = [
+            step.part for step in Loader(shelf, world).load(scenario, bundle).served.pipeline.sources()
+        ]
+        models = [part.lean for part in sources if isinstance(part, Leans) and part.lean is not None]
+        if not models:
+            raise NotFoundError(
+                f"bundles: no source of {scenario!r} has a lean form; sasrec and foundation have one"
+            )
+        model = models[0].in_bytes() if int8 else models[0]
+        return write_lean(folder, model, world.codes.ids_of(model.rows.codes), SystemClock().now())
 
 
 def _detail(scenario: str, bundle: str, manifest: Manifest, *, current: bool) -> BundleDetail:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from polyscene.artifacts.bundle import Facts, Manifest, read_bundle, write_bundle
 from polyscene.core.contracts import State
@@ -38,3 +39,13 @@ def read_lean(folder: Path) -> tuple[LeanModel, list[str]]:
             " makes one"
         )
     return LeanModel.of(state), list(state.meta.get("ids", []))
+
+
+@runtime_checkable
+class Leans(Protocol):
+    """A part that has a lean form, once its weights are final."""
+
+    @property
+    def lean(self) -> LeanModel | None:
+        """The form without torch; None where there is none."""
+        ...
