@@ -11,7 +11,7 @@ weights are tuned on all validation questions. Gaps are paired bootstraps over u
 import argparse
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 
@@ -25,14 +25,14 @@ from polyscene.dataset.encode import encode
 from polyscene.dataset.load import load_tables
 from polyscene.dataset.split import Split, split
 from polyscene.evaluate.intervals import compare, intervals
-from polyscene.evaluate.metrics import accuracy_at
-from polyscene.evaluate.ranking import rank
 from polyscene.models.table import KINDS
 from polyscene.observe.bars import progress
 from polyscene.rank.blend import Blend, BlendPart
-from polyscene.rank.tune import gather, search
+from polyscene.rank.tune import Evidence, gather, search
 
 HERE = Path(__file__).parent
+TAKE = 500
+"""Best items of each member that are looked at, so deep that what lies below can't matter."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +45,13 @@ class Reading:
     hr: Array
 
 
-def chosen(part: BlendPart, members: Sequence[int]) -> BlendPart:
-    """A blend of some of the members; its weights are still to be tuned."""
-    config = msgspec.structs.replace(
-        part.config,
-        of=tuple(part.config.of[place] for place in members),
-        scales=tuple(part.config.scales[place] for place in members) if part.config.scales else (),
-        weights="tuned",
-    )
-    ones = np.ones(len(members), np.float32)
-    return BlendPart(config, ones, tuple(part.members[place] for place in members))
-
-
-def read(name: str, part: BlendPart, pairs: Sequence[tuple[Holdout, Holdout]]) -> Reading:
-    """Tunes on the first of each pair, ranks the second."""
+def read(name: str, members: Sequence[int], pairs: Sequence[tuple[Evidence, Evidence]]) -> Reading:
+    """Tunes some of the members on the first of each pair, ranks the second."""
     ndcg, hr, weights = [], [], []
     for tuned_on, asked in pairs:
-        found, _ = search(gather(part.voices, tuned_on))
+        found, _ = search(replace(tuned_on, values=tuned_on.values[:, members]))
         weights.append(" ".join(f"{weight:g}" for weight in found))
-        figures = accuracy_at(rank(BlendPart(part.config, found, part.members), asked, k=10), 10)
+        figures = asked.accuracy(asked.values[:, members] @ found)
         ndcg.append(figures["ndcg@10"])
         hr.append(figures["hr@10"])
     return Reading(name, weights, np.concatenate(ndcg), np.concatenate(hr))
@@ -100,17 +88,23 @@ def main() -> None:
     part = plain.fit(parts.train, run)
     print(f"{asked.data} loo, split {parts.digest[:12]}, {asked.on}; members fitted on train in", end=" ")
     print(f"{time.process_time() - began:.0f} CPU s\n")
-    pairs = questions(parts, asked.on)
-    everyone = range(len(config.of))
-    names = [kind_of(each) for each in config.of]
-    choices = [each for many in range(1, len(names) + 1) for each in combinations(everyone, many)]
-    readings = [read(" + ".join(names[at] for at in each), chosen(part, each), pairs) for each in choices]
+    show(part, questions(parts, asked.on), asked.seed)
+
+
+def show(part: BlendPart, holdouts: Sequence[tuple[Holdout, Holdout]], seed: int) -> None:
+    """Prints every choice of members, tuned on the first of each pair and asked the second."""
+    distinct = {id(each): each for pair in holdouts for each in pair}
+    known = {key: gather(part.voices, each, take=TAKE) for key, each in distinct.items()}
+    pairs = [(known[id(first)], known[id(second)]) for first, second in holdouts]
+    names = [kind_of(each) for each in part.config.of]
+    choices = [each for many in range(1, len(names) + 1) for each in combinations(range(len(names)), many)]
+    readings = [read(" + ".join(names[at] for at in each), list(each), pairs) for each in choices]
     whole = readings[-1]
     print("| members | weights | nDCG@10 | HR@10 | blend of all minus this |")
     print("| --- | --- | ---: | ---: | ---: |")
     for each in readings:
-        low, high = intervals({"ndcg": each.ndcg}, seed=asked.seed)["ndcg"]
-        gap = compare(whole.ndcg, each.ndcg, seed=asked.seed)
+        low, high = intervals({"ndcg": each.ndcg}, seed=seed)["ndcg"]
+        gap = compare(whole.ndcg, each.ndcg, seed=seed)
         said = f"{gap.difference:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}], p {gap.p:.3f}"
         ndcg = f"{each.ndcg.mean():.4f} [{low:.4f}, {high:.4f}]"
         beside = "" if each is whole else said

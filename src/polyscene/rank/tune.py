@@ -41,7 +41,11 @@ class Evidence:
     targets: Ragged
 
     def ndcg(self, scores_N: Array) -> float:
-        """Mean nDCG@10 of the answers when candidates stand in the order of these scores."""
+        """Mean nDCG@10 of the answers when candidates stand in the order of these scores; 0 without any."""
+        return float(self.accuracy(scores_N)[f"ndcg@{K}"].mean()) if len(self.targets) else 0.0
+
+    def accuracy(self, scores_N: Array) -> dict[str, Array]:
+        """As `accuracy_at` 10, each (B,), when candidates stand in the order of these scores."""
         width = int(self.columns.max(initial=-1)) + 1
         block = np.full((len(self.targets), width), -np.inf, np.float32)
         block[self.rows, self.columns] = scores_N
@@ -51,7 +55,7 @@ class Evidence:
         ranking = Ranking(
             Slates.empty(len(beyond)), self.targets, Ragged(self.targets.offsets, ranks), beyond
         )
-        return float(accuracy_at(ranking, K)[f"ndcg@{K}"].mean()) if len(beyond) else 0.0
+        return accuracy_at(ranking, K)
 
 
 def gather(
