@@ -138,7 +138,8 @@ def test_items_that_nobody_touched_are_ranked_by_content():
     codes, _ = part.item_vectors()
     assert sorted(codes.tolist()) == list(range(12))
     again = config.load(part.state(), Run(view=StillView(data.catalogue)))
-    np.testing.assert_array_equal(again.score_all(ask([[0, 3]])), part.score_all(ask([[0, 3]])))
+    asked = ask([[0, 3]])
+    np.testing.assert_allclose(again.score_all(asked), part.score_all(asked), rtol=1e-4, atol=1e-4)
     with pytest.raises(ConfigError, match="view"):
         config.load(part.state(), Run())
 
@@ -188,7 +189,11 @@ def test_a_young_model_starts_where_the_older_one_ended(chain):
 def test_state_survives_and_a_hole_in_it_is_told(chain, part):
     queries = ask([[0, 1], [5, 4, 3]])
     state = part.state()
-    np.testing.assert_array_equal(small().load(state, Run()).score_all(queries), part.score_all(queries))
+    loaded = small().load(state, Run())
+    assert loaded.lean is not None
+    np.testing.assert_allclose(loaded.score_all(queries), part.score_all(queries), rtol=1e-4, atol=1e-4)
+    many = queries.take(np.arange(40) % 2)
+    np.testing.assert_allclose(loaded.score_all(many)[:2], part.score_all(queries), rtol=1e-5, atol=1e-5)
     for name in ("codes", "edges", "items.ids", "evidence.1.counts"):
         with pytest.raises(BundleError, match=name):
             small().load(State({k: v for k, v in state.tensors.items() if k != name}, state.meta), Run())

@@ -9,8 +9,9 @@ from polyscene.core.catalogue import Catalogue
 from polyscene.core.contracts import Data
 from polyscene.core.queries import Queries, history_of
 from polyscene.core.rows import Rows
+from polyscene.lean.reading import TIME_BUCKETS, time_bucket
 from polyscene.nn.augment import Augment
-from polyscene.nn.events import TIME_BUCKETS, Lessons, Reader, Syllabus, time_bucket
+from polyscene.nn.events import Lessons, Reader, Syllabus
 
 CPU = torch.device("cpu")
 LISTS = [[0, 1, 2, 3, 4], [1, 2], [3], [4, 3, 2, 1, 0, 2, 4]]

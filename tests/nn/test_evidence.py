@@ -2,15 +2,8 @@ import numpy as np
 import pytest
 
 from polyscene.core.arrays import Ragged, RaggedTable
-from polyscene.nn.evidence import (
-    SMOOTHING,
-    USUAL_EVENTS,
-    Counted,
-    Evidence,
-    ease_weights,
-    gram,
-    usual_weights,
-)
+from polyscene.lean.evidence import SMOOTHING, USUAL_EVENTS, Evidence
+from polyscene.nn.evidence import Counted, ease_weights, gram, usual_weights, weigh
 
 LISTS = [[0, 1, 2, 3], [1, 2, 0], [3, 1, 2], [2, 3, 0, 1], [0, 2]]
 COUNT = 5
@@ -48,7 +41,7 @@ def written_out(evidence, lists):
 
 @pytest.mark.parametrize("cells", [1, 40, 10_000])
 def test_what_is_added_equals_features_written_out(cells, monkeypatch):
-    monkeypatch.setattr("polyscene.nn.evidence.CELLS", cells)
+    monkeypatch.setattr("polyscene.lean.evidence.CELLS", cells)
     rng = np.random.default_rng(0)
     evidence = counted()
     evidence = evidence.reweighed(rng.normal(size=evidence.weights.shape).astype(np.float32))
@@ -93,7 +86,7 @@ def test_evidence_weighs_what_it_is_worth_and_a_false_network_nothing():
     rng = np.random.default_rng(1)
     noise = (3 * rng.normal(size=(200, COUNT))).astype(np.float32)
     past = table(start[asked, None].tolist())
-    weighed = evidence.weighed(noise.copy(), past, after[asked])
+    weighed = evidence.reweighed(weigh(evidence, noise.copy(), past, after[asked]))
     assert abs(1 + say(weighed)) < 0.2
     scores = noise.copy()
     weighed.add(scores, past)
@@ -107,7 +100,8 @@ def test_a_network_that_knows_all_keeps_its_say():
     past = table(start[:, None].tolist())
     sure = np.full((400, COUNT), -2.0, np.float32)
     sure[np.arange(400), after] = 2.0
-    weighed = counted(np.stack([start, after], 1).tolist(), lags=1, ease_items=0).weighed(sure, past, after)
+    evidence = counted(np.stack([start, after], 1).tolist(), lags=1, ease_items=0)
+    weighed = evidence.reweighed(weigh(evidence, sure, past, after))
     assert say(weighed) > 0
 
 
@@ -119,9 +113,9 @@ def test_items_of_the_history_are_no_candidates_unless_users_come_back():
     logits[np.arange(400), start] = 9.0
     logits[np.arange(400), after] = 3.0
     evidence = counted(np.stack([start, after], 1).tolist(), lags=0, ease_items=0)
-    apart = say(evidence.weighed(logits.copy(), past, after))
+    apart = say(evidence.reweighed(weigh(evidence, logits.copy(), past, after)))
     back = np.where(np.arange(400) == 0, start, after)
-    together = say(evidence.weighed(logits.copy(), past, back))
+    together = say(evidence.reweighed(weigh(evidence, logits.copy(), past, back)))
     assert apart > 0
     assert together < apart
 

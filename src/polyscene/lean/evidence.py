@@ -4,7 +4,7 @@ Legend: B queries, R item rows, F features, M counted cells.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import matmul
 from typing import Any
 
@@ -62,9 +62,18 @@ class Evidence:
     def add(self, logits_BR: Floats, table: RaggedTable, product: Product = matmul) -> None:
         """Weighs the logits of histories that are not empty, and adds the evidence, in place."""
         for block, features_BFR in self.features(table, product):
-            gates = self.weights[0] + self.weights[1] * moves(table.lengths[block])[:, None]
+            gates = self.gates(table.lengths[block])
             logits_BR[block] *= 1 + gates[:, :1]
             logits_BR[block] += (gates[:, None, 1:] @ features_BFR)[:, 0]
+
+    def gates(self, lengths: Array) -> Floats:
+        """(B, F+1) what the logits (less 1) and each feature weigh for histories of these lengths."""
+        gates: Floats = self.weights[0] + self.weights[1] * moves(lengths)[:, None]
+        return gates
+
+    def reweighed(self, weights: Floats) -> "Evidence":
+        """The same facts with other weights."""
+        return replace(self, weights=weights)
 
     def features(self, table: RaggedTable, product: Product = matmul) -> Iterator[tuple[Array, Floats]]:
         """Numbers (b,) and features (b, F, R) of the histories that are not empty, a block at a time."""

@@ -69,7 +69,7 @@ class Reading:
         return sizes
 
     def table(self, histories: RaggedTable, rows: Rows) -> RaggedTable:
-        """The events whose item has a row, as codes and seconds."""
+        """The events whose item has a row, as codes, seconds and the value itself."""
         row = rows.of(histories["item"])
         columns = {
             "row": row.astype(np.int64),
@@ -77,6 +77,7 @@ class Reading:
             "value": np.minimum(np.searchsorted(self.edges, histories["value"]), len(self.edges) - 1),
             "scenario": np.clip(histories["scenario"], 0, self.scenarios - 1).astype(np.int64),
             "second": histories["time"] // 1000,
+            "amount": histories["value"],
         }
         return RaggedTable(histories.offsets, columns).where(row >= 0)
 

@@ -5,24 +5,20 @@ Legend: B sequences, L positions, M = L + 1 events, N real positions, S next ite
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from polyscene.core.arrays import Array, RaggedTable
 from polyscene.core.contracts import Data
 from polyscene.core.queries import Queries
-from polyscene.core.rows import Rows
+from polyscene.lean.reading import TIME_BUCKETS, Clock, Reading, time_bucket
 from polyscene.nn.augment import Augment, changed_rows, cropped, reordered, stretches
 from polyscene.nn.batching import bucket_edges, pieces
 
-Clock = Literal["order", "last", "query"]
-TIME_BUCKETS = 66
-"""0 for unknown, 1 for the same second, then one for each factor e^0.301 of seconds; the last is open."""
 VALUE_BUCKETS = 16
 AS_IS = Augment()
 
@@ -44,20 +40,8 @@ class Events:
 
 
 @dataclass(frozen=True, slots=True)
-class Reader:
-    """How histories become tensors: what is read of an event, in how many codes.
-
-    `edges` (E,) rising upper ends of the value buckets. `actions`, `scenarios`: how many there are; what
-    takes one value only is not read. Scenarios are those of an event and, as `next_scenario`, the one
-    that is asked for. `clock`: ``"order"`` reads no times, ``"last"`` the gaps between events,
-    ``"query"`` also that to the time of asking.
-    """
-
-    max_len: int
-    actions: int
-    scenarios: int
-    edges: Array
-    clock: Clock
+class Reader(Reading):
+    """How histories become padded tensors."""
 
     @classmethod
     def of(cls, data: Data, max_len: int, clock: Clock, *, surface: bool) -> "Reader":
@@ -85,31 +69,6 @@ class Reader:
         )
         clock: Clock = msgspec.convert(meta["clock"], Clock)
         return cls(max_len, actions, scenarios, edges, clock)
-
-    @property
-    def sizes(self) -> dict[str, int]:
-        """How many codes each column of the surface has, by name."""
-        sizes = {"action": self.actions, "value": len(self.edges)}
-        sizes |= {"scenario": self.scenarios, "next_scenario": self.scenarios}
-        sizes = {name: size for name, size in sizes.items() if size > 1}
-        if self.clock != "order":
-            sizes["gap"] = TIME_BUCKETS
-        if self.clock == "query":
-            sizes["next_gap"] = TIME_BUCKETS
-        return sizes
-
-    def table(self, histories: RaggedTable, rows: Rows) -> RaggedTable:
-        """The events whose item has a row, as codes and seconds."""
-        row = rows.of(histories["item"])
-        columns = {
-            "row": row.astype(np.int64),
-            "action": np.clip(histories["action"], 0, self.actions - 1).astype(np.int64),
-            "value": np.minimum(np.searchsorted(self.edges, histories["value"]), len(self.edges) - 1),
-            "scenario": np.clip(histories["scenario"], 0, self.scenarios - 1).astype(np.int64),
-            "second": histories["time"] // 1000,
-            "amount": histories["value"],
-        }
-        return RaggedTable(histories.offsets, columns).where(row >= 0)
 
     def read(
         self,
@@ -304,12 +263,6 @@ class Lessons:
 
     def _put(self, values: Array) -> Tensor:
         return torch.from_numpy(values).to(self._device)
-
-
-def time_bucket(seconds: Array) -> NDArray[np.int64]:
-    """The bucket of a stretch of seconds, at least 1; less than nothing counts as the same second."""
-    log = np.log(np.maximum(seconds, 1)) / 0.301
-    return np.where(seconds < 1, 1, np.minimum(2 + log, TIME_BUCKETS - 1)).astype(np.int64)
 
 
 def _pairs(sight_BL: Tensor, then_BL: Tensor) -> Tensor:

@@ -18,14 +18,16 @@ from polyscene.core.errors import ConfigError
 from polyscene.core.rows import Rows
 from polyscene.dataset.newest import newest_out
 from polyscene.features.content import Content
+from polyscene.lean.evidence import Evidence
+from polyscene.lean.reading import TIME_BUCKETS, Clock
 from polyscene.models.foundation.part import FoundationPart, Known, part_of
 from polyscene.nn import loop, machine
 from polyscene.nn.augment import Augment, similar_items
 from polyscene.nn.backbone import Backbone, Equipment
 from polyscene.nn.checkpoint import identity
 from polyscene.nn.content import ItemTable
-from polyscene.nn.events import TIME_BUCKETS, Clock, Lessons, Reader, Syllabus
-from polyscene.nn.evidence import Counted, Evidence, usual_weights
+from polyscene.nn.events import Lessons, Reader, Syllabus
+from polyscene.nn.evidence import Counted, usual_weights, weigh
 from polyscene.nn.heads import ValueScale
 from polyscene.nn.layers import BlockKind, Shape
 from polyscene.nn.teaching import Objective, Teacher
@@ -147,7 +149,7 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
         logits_NR = part.encode(held.queries) @ part.items.T
         past = known.reader.table(held.queries.history, known.rows)
         targets_N = known.rows.of(held.targets.values).astype(np.int64)
-        return whole.reweighed(partial.weighed(logits_NR, past, targets_N).weights)
+        return whole.reweighed(weigh(partial, logits_NR, past, targets_N))
 
     def _network(self, known: Known, chance: torch.Generator) -> Backbone:
         content = None
@@ -208,7 +210,9 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
         known = Known.load(state, self.content, run.view or StillView(Catalogue.bare(0)))
         network = self._network(known, torch.Generator(machine.device_of(run)))
         put_tensors(network, state.tensors)
-        return part_of(network.eval().requires_grad_(False), known).settled()
+        return (
+            part_of(network.eval().requires_grad_(False), known).settled().with_lean(self.block, self.heads)
+        )
 
 
 def _log_share(seen: Array, count: int) -> Floats:

@@ -20,10 +20,13 @@ from polyscene.core.queries import Queries
 from polyscene.core.rows import Rows
 from polyscene.core.slates import Slates
 from polyscene.features.content import Content, ContentSpace
+from polyscene.lean.blocks import BlockKind
+from polyscene.lean.evidence import Evidence
+from polyscene.lean.model import PAYS_BELOW, LeanModel
 from polyscene.nn.backbone import Backbone
 from polyscene.nn.events import Reader
-from polyscene.nn.evidence import Evidence
 from polyscene.nn.heads import ValueScale
+from polyscene.nn.products import product
 from polyscene.nn.weights import tensors_of
 
 ENCODE_EVENTS = 16_384
@@ -83,7 +86,10 @@ class Known:
 
 @dataclass(slots=True, eq=False)
 class FoundationPart:
-    """Scores every item that was trained on, and with content every other item of the catalogue."""
+    """Scores every item that was trained on, and with content every other item of the catalogue.
+
+    `lean` answers a few queries at a time, once the weights are final.
+    """
 
     network: Backbone
     known: Known
@@ -93,6 +99,7 @@ class FoundationPart:
         np.zeros(0, np.int32),
         np.zeros((0, 0), np.float32),
     )
+    lean: LeanModel | None = None
     effect: ClassVar[frozenset[Effect]] = frozenset({Effect.ADDS})
 
     def __call__(self, queries: Queries, slates: Slates) -> Slates:
@@ -105,15 +112,26 @@ class FoundationPart:
         vectors_BD, empty_B = self._vectors(queries)
         scores_BR: Scores = vectors_BD @ self.items.T
         if known.evidence is not None:
-            known.evidence.add(scores_BR, known.reader.table(queries.history, known.rows))
+            known.evidence.add(scores_BR, known.reader.table(queries.history, known.rows), product)
         scores_BR[empty_B] = known.prior
         scores_BI = known.rows.spread(scores_BR, width)
         if known.space is not None:
             codes, vectors_ND = self._cold_items(known.space)
             inside = codes < width
-            scores_BI[:, codes[inside]] = vectors_BD @ vectors_ND[inside].T
+            scores_BI[:, codes[inside]] = self._cold_scores(vectors_BD, vectors_ND[inside], queries)
             scores_BI[np.ix_(empty_B, codes[inside])] = known.prior.min(initial=0.0)
         return scores_BI
+
+    def _cold_scores(self, vectors_BD: Floats, vectors_ND: Floats, queries: Queries) -> Scores:
+        """(B, N) logits of items without events; of evidence they have the popularity of one event."""
+        scores_BN: Scores = vectors_BD @ vectors_ND.T
+        evidence = self.known.evidence
+        if evidence is not None:
+            lengths = self.known.reader.table(queries.history, self.known.rows).lengths
+            gates_BF = evidence.gates(lengths)
+            rare = evidence.prior.min(initial=0.0)
+            scores_BN = scores_BN * (1 + gates_BF[:, :1]) + gates_BF[:, 1:2] * rare
+        return scores_BN
 
     def encode(self, queries: Queries) -> Floats:
         """(B, D) what the newest event of each history leads to; zeros where no event is known."""
@@ -130,6 +148,15 @@ class FoundationPart:
     def settled(self) -> "FoundationPart":
         """The part when its weights will not change any more: item vectors are made once."""
         return replace(self, _items=self.items.copy())
+
+    def with_lean(self, block: BlockKind, heads: int) -> "FoundationPart":
+        """The part with its lean form, where it runs on a CPU; item vectors are shared."""
+        if self.network.items.ids.device.type != "cpu":
+            return self
+        state, reader = self.state(), self.known.reader
+        tensors = {name: each for name, each in state.tensors.items() if not name.startswith("items.")}
+        meta = {"form": {"block": block, "heads": heads, **reader.meta()}}
+        return replace(self, lean=LeanModel.of(State({**tensors, "items": self.items}, meta)))
 
     def state(self) -> State:
         """What it knows, and every weight."""
@@ -159,6 +186,8 @@ class FoundationPart:
 
     def _encode(self, queries: Queries) -> tuple[Floats, Bools]:
         """Vectors (B, D) and whether each history has no known event (B,)."""
+        if self.lean is not None and len(queries) <= PAYS_BELOW:
+            return self.lean.read(queries)
         reader = self.known.reader
         table = reader.table(queries.history, self.known.rows)
         lengths = np.minimum(table.lengths, reader.max_len)
