@@ -32,7 +32,6 @@ from polyscene.lean.reading import Reading
 from polyscene.lean.state import States
 from polyscene.lean.vectors import FloatVectors, packed, vectors_of
 from polyscene.models.foundation import Foundation
-from polyscene.models.foundation.lean import lean_of
 from polyscene.nn.backbone import Backbone, Equipment
 from polyscene.nn.content import ItemTable
 from polyscene.nn.events import Reader
@@ -168,7 +167,7 @@ def fitted(epochs: int) -> None:
     parts = split(encoded.data, "loo", ids=encoded)
     config = Foundation(epochs=epochs)
     part = config.fit(parts.fit_all, Run(threads=1))
-    lean = lean_of(part, config.block, config.heads)
+    lean = part.with_lean(config.block, config.heads).lean
     losses(lean, parts.test)
     print(f"split {parts.digest}")
     drift(lean, parts.test.queries)

@@ -15,7 +15,6 @@ from polyscene.lean.folder import read_lean, write_lean
 from polyscene.lean.model import LeanModel
 from polyscene.lean.vectors import ByteVectors, FloatVectors, packed, unpacked
 from polyscene.models.foundation import Foundation
-from polyscene.models.foundation.lean import lean_of
 from polyscene.testing import worlds
 
 SMALL = {"dim": 16, "layers": 2, "heads": 2, "epochs": 1, "max_len": 12, "batch_size": 256}
@@ -29,14 +28,14 @@ def world():
 @pytest.fixture(scope="module")
 def model(world):
     config = Foundation(**SMALL)
-    return lean_of(config.fit(world.data, Run()), config.block, config.heads)
+    return config.load(config.fit(world.data, Run()).state(), Run()).lean
 
 
 @pytest.mark.parametrize(("block", "clock"), [("ligr", "query"), ("hstu", "order"), ("sasrec", "last")])
 def test_it_scores_as_the_part_it_was_made_of(world, block, clock):
     config = Foundation(**SMALL, block=block, clock=clock)
     part = config.fit(world.data, Run())
-    lean = lean_of(part, config.block, config.heads)
+    lean = config.load(part.state(), Run()).lean
     expected = part.score_all(world.queries)
     np.testing.assert_allclose(lean.score_all(world.queries), expected, rtol=1e-4, atol=1e-4)
     stateful = lean.remembering(1)
@@ -56,6 +55,7 @@ def test_a_history_is_read_once_a_request(model, world):
 def test_int8_takes_a_quarter_and_scores_nearly_the_same(model, world):
     small = model.in_bytes()
     assert isinstance(small.backbone.items, ByteVectors)
+    assert small.tensors["evidence.ease"].dtype == np.int8
     left, right = model.score_all(world.queries), small.score_all(world.queries)
     np.testing.assert_allclose(left, right, atol=0.05 * np.abs(left).max())
     sizes = [

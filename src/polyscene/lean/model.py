@@ -28,6 +28,9 @@ from polyscene.lean.vectors import packed, unpacked, vectors_of
 PAYS_BELOW = 32
 """Queries up to which reading them without torch is the quicker way."""
 
+READ = ("codes", "prior", "edges", "items", "ages", "surface.", "trunk.", "evidence.")
+"""Heads of the names of the tensors that answers are made of; a part may have others to learn with."""
+
 
 class Form(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What a lean model's tensors don't tell: what is read of an event, and the shape of blocks."""
@@ -73,7 +76,8 @@ class LeanModel:
             backbone = LeanBackbone.of(items, weights, form.block, form.heads, form.max_len)
             rows = Rows(state.tensors["codes"])
             prior, evidence = state.tensors["prior"], Evidence.load(weights)
-            return cls(form, state.tensors, rows, reading, backbone, prior, evidence)
+            tensors = {name: each for name, each in state.tensors.items() if name.startswith(READ)}
+            return cls(form, tensors, rows, reading, backbone, prior, evidence)
         except (KeyError, msgspec.ValidationError) as problem:
             raise BundleError(f"lean model: {problem} is missing or wrong; export it again") from problem
 

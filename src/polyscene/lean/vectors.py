@@ -103,11 +103,7 @@ def packed(tensors: Mapping[str, Array]) -> dict[str, Array]:
     """
     made: dict[str, Array] = {}
     for name, values in tensors.items():
-        if (
-            values.dtype == np.float32
-            and values.ndim == 2
-            and (name == "items" or name.endswith(".weight"))
-        ):
+        if values.dtype == np.float32 and values.ndim == 2 and name.endswith(LARGE):
             scales = np.abs(values).max(1) / np.float32(127)
             made[name] = np.rint(values / np.maximum(scales, 1e-30)[:, None]).astype(np.int8)
             made[name + SCALE] = scales
