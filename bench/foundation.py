@@ -24,6 +24,8 @@ SMALL = {
     "epochs": "20",
 }  # fmt: skip
 """For the Amazon sets: 9 events a user."""
+LINEAR = {"evidence.ease_items": "13000", "evidence.ease_l2": "300"}
+CONTENT = {"content": "{}", "id_dropout": "0.05"}
 OFF = "null"
 
 
@@ -65,8 +67,10 @@ ROWS: Mapping[str, Row] = {
     "query": Row("ml-1m", {"clock": "query"}),
     "query-network-alone": Row("ml-1m", {"clock": "query", "evidence": OFF}),
     "time": Row("ml-1m", protocol="time"),
-    "beauty": Row("shared:amazon_beauty", SMALL, fit_on="train"),
-    "beauty-refit": Row("shared:amazon_beauty", SMALL),
+    "beauty": Row("shared:amazon_beauty", {**SMALL, **LINEAR, **CONTENT}, fit_on="train"),
+    "beauty-refit": Row("shared:amazon_beauty", {**SMALL, **LINEAR, **CONTENT}),
+    "beauty-without-content": Row("shared:amazon_beauty", {**SMALL, **LINEAR}, fit_on="train"),
+    "beauty-transitions-only": Row("shared:amazon_beauty", SMALL, fit_on="train"),
     "sports": Row("shared:amazon_sports", SMALL, fit_on="train"),
 }
 QUICK = {"epochs": "5"}
