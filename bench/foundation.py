@@ -107,7 +107,7 @@ def run(name: str, row: Row, args: argparse.Namespace, on: Literal["test", "vali
     figures: dict[str, list[float]] = {"ndcg@10": [], "hr@10": [], "hr@50": [], "recall@10": [], "cpu": []}
     for seed in range(args.seeds):
         began = time.monotonic()
-        result = evaluate(row.request(seed, args.shared, on), progress)
+        result = evaluate(row.request(seed, args.shared, on), progress())
         for metric, values in figures.items():
             values.append(
                 result["fit_cpu_seconds"] if metric == "cpu" else result["metrics"].get(metric, 0.0)
