@@ -6,9 +6,12 @@ import typer
 
 from polyscene.cli import show
 from polyscene.cli.options import (
+    DataOption,
+    FitOnOption,
     JsonOption,
     MapOption,
     MappingOption,
+    OnOption,
     QuietOption,
     RuleOption,
     SetOption,
@@ -18,7 +21,7 @@ from polyscene.cli.options import (
 
 
 def compare_scenarios(
-    data: Annotated[str, typer.Option("--data", help="A known data set, a folder or a file.")],
+    data: DataOption,
     model: Annotated[
         str, typer.Option("--model", help="The kind 'adapted', or a TOML file with its settings.")
     ] = "adapted",
@@ -30,11 +33,8 @@ def compare_scenarios(
     mapping_file: MappingOption = None,
     rules: RuleOption = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    on: Annotated[Literal["test", "valid"], typer.Option("--on", help="Which part is ranked.")] = "test",
-    fit_on: Annotated[
-        Literal["all", "train"] | None,
-        typer.Option("--fit-on", help="all (default on test): training and validation part."),
-    ] = None,
+    on: OnOption = "test",
+    fit_on: FitOnOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
 ) -> None:

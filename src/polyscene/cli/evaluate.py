@@ -8,10 +8,13 @@ import typer
 from polyscene.cli import show
 from polyscene.cli.options import (
     CheckpointOption,
+    DataOption,
+    FitOnOption,
     JsonOption,
     MapOption,
     MappingOption,
     MemoryOption,
+    OnOption,
     ProfileOption,
     QuietOption,
     RuleOption,
@@ -24,7 +27,7 @@ from polyscene.cli.options import (
 
 
 def evaluate(
-    data: Annotated[str, typer.Option("--data", help="A known data set, a folder or a file.")],
+    data: DataOption,
     model: Annotated[
         str | None, typer.Option("--model", help="A kind (`polyscene models`), or a TOML file with one.")
     ] = None,
@@ -40,13 +43,8 @@ def evaluate(
     mapping_file: MappingOption = None,
     rules: RuleOption = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
-    on: Annotated[Literal["test", "valid"], typer.Option("--on", help="Which part is ranked.")] = "test",
-    fit_on: Annotated[
-        Literal["all", "train"] | None,
-        typer.Option(
-            "--fit-on", help="all (default on test): training and validation part; train: no refit."
-        ),
-    ] = None,
+    on: OnOption = "test",
+    fit_on: FitOnOption = None,
     baselines: Annotated[
         bool, typer.Option(help="Fit popular, recent-popular and transitions beside.")
     ] = True,

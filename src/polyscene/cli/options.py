@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -48,6 +48,12 @@ MemoryOption = Annotated[
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="Set a config value: epochs=20. Repeatable.")
+]
+DataOption = Annotated[str, typer.Option("--data", help="A known data set, a folder or a file.")]
+OnOption = Annotated[Literal["test", "valid"], typer.Option("--on", help="Which part is ranked.")]
+FitOnOption = Annotated[
+    Literal["all", "train"] | None,
+    typer.Option("--fit-on", help="all (default on test): training and validation part; train: no refit."),
 ]
 DEFAULT_WORKSPACE = Path("workspace")
 

@@ -1,6 +1,7 @@
 """`polyscene ingest` and `polyscene train`: raw events into the log, the log into bundles."""
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -20,6 +21,9 @@ from polyscene.cli.options import (
     reading_of,
     training_of,
 )
+
+if TYPE_CHECKING:  # it brings what `--help` need not wait for
+    from polyscene.jobs.train import TrainReport
 
 Source = Annotated[
     str,
@@ -107,6 +111,11 @@ def train(
     if json:
         show.as_json(reports)
         return
+    _tell(reports)
+
+
+def _tell(reports: Sequence["TrainReport"]) -> None:
+    """Prints what became of each scenario."""
     show.table(
         "",
         ("scenario", "bundle", "fit s", "hr@10", "ndcg@10", "coverage@10"),
