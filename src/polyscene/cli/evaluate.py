@@ -45,9 +45,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0)] = 0,
     on: OnOption = "test",
     fit_on: FitOnOption = None,
-    baselines: Annotated[
-        bool, typer.Option(help="Fit popular, recent-popular and transitions beside.")
-    ] = True,
+    baselines: Annotated[bool, typer.Option(help="Fit popularity and transitions beside.")] = True,
     html: Annotated[Path | None, typer.Option("--html", help="Write a report with plots here.")] = None,
     checkpoint: CheckpointOption = None,
     tensorboard: TensorboardOption = None,
