@@ -21,6 +21,8 @@ from polyscene.core.arrays import Ragged, offsets_of
 from polyscene.models.sasrec import Network, SasRec
 from polyscene.nn import attention, batching, layers, losses, machine
 from polyscene.nn.batching import Batch, NextItem
+from polyscene.nn.negatives import Sampler
+from polyscene.nn.objectives import sampled_softmax
 from polyscene.nn.weights import Weights
 
 ITEMS = 3706
@@ -106,8 +108,8 @@ class Trainer:
     def loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
         items = self.network.items
         if self.variant.sampled:
-            negatives = torch.randint(ITEMS, (512,), generator=self.chance)
-            return losses.sampled_softmax(hidden, items, targets, negatives)
+            sampler = Sampler("uniform", 512, np.ones(ITEMS), self.chance)
+            return sampled_softmax(hidden, items, targets, sampler.draw(targets))
         full: Callable[..., Tensor] = (
             losses.full_softmax if self.variant.chunked else losses.plain_full_softmax
         )

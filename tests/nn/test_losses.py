@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from polyscene.nn import losses
-from polyscene.nn.losses import full_softmax, plain_full_softmax, sampled_softmax
+from polyscene.nn.losses import full_softmax, plain_full_softmax
 
 
 def parts(N=150, R=40, D=6, scale=1.0, dtype=torch.float32):
@@ -47,32 +47,16 @@ def test_one_item_costs_nothing():
     assert not hidden.grad.any()
 
 
-def test_all_other_items_as_negatives_are_the_full_softmax():
-    hidden, items, _ = parts()
-    targets = torch.full((150,), 7)
-    everything = torch.arange(40)
-    # R draws stand for R - 1 others; the target's own draw is left out, so scale back by log(R / (R - 1)).
-    rest = everything[everything != 7]
-    torch.testing.assert_close(
-        sampled_softmax(hidden, items, targets, rest), plain_full_softmax(hidden, items, targets)
-    )
-
-
-def test_sampled_softmax_estimates_the_full_partition():
-    hidden, items, targets = parts(N=20)
-    chance = torch.Generator().manual_seed(1)
-    full = plain_full_softmax(hidden, items, targets)
-    drawn = [
-        sampled_softmax(hidden, items, targets, torch.randint(40, (400,), generator=chance))
-        for _ in range(40)
-    ]
-    assert torch.stack(drawn).mean().item() == pytest.approx(full.item(), rel=0.02)
-
-
-def test_a_draw_of_targets_only_is_survived():
-    hidden, items, _ = parts(R=1)
-    targets = torch.zeros(150, dtype=torch.int64)
-    loss = sampled_softmax(hidden, items, targets, torch.zeros(8, dtype=torch.int64))
-    loss.backward()
-    assert loss == 0
-    assert hidden.grad.isfinite().all()
+def test_several_targets_share_the_loss():
+    ours, theirs = parts(40), parts(40)
+    chance = torch.Generator().manual_seed(3)
+    targets = torch.randint(40, (40, 3), generator=chance)
+    shares = torch.rand(40, 3, generator=chance).softmax(1)
+    left = full_softmax(ours[0], ours[1], targets, shares)
+    likely = torch.log_softmax(theirs[0] @ theirs[1].mT, 1).gather(1, targets)
+    right = -(shares * likely).sum(1).mean()
+    torch.testing.assert_close(left, right)
+    left.backward()
+    right.backward()
+    torch.testing.assert_close(ours[0].grad, theirs[0].grad)
+    torch.testing.assert_close(ours[1].grad, theirs[1].grad)

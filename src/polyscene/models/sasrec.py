@@ -25,7 +25,9 @@ from polyscene.nn import loop, machine
 from polyscene.nn.batching import Batch, NextItem, Padded
 from polyscene.nn.checkpoint import identity
 from polyscene.nn.layers import BlockKind, Shape, Trunk, table
-from polyscene.nn.losses import full_softmax, sampled_softmax
+from polyscene.nn.losses import full_softmax
+from polyscene.nn.negatives import Sampler
+from polyscene.nn.objectives import sampled_softmax
 from polyscene.nn.weights import put_tensors, tensors_of
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -95,14 +97,14 @@ class SasRec(Config, frozen=True, kw_only=True, tag="sasrec"):
         if not batches.steps:
             run.warnings.append("sasrec: no history has two events, so there was nothing to learn from")
         network, judge = part.network, run.validate
+        counts_R = np.bincount(sequences.values, minlength=len(part.rows))
+        sampler = Sampler("uniform", self.negatives, counts_R, chance)
 
         def loss(batch: Batch) -> Tensor:
             hidden_ND = network(batch.inputs)[batch.inputs.real]
             if self.loss == "full":
                 return full_softmax(hidden_ND, network.items, batch.targets)
-            drawn = (self.negatives,)
-            negatives_K = torch.randint(len(part.rows), drawn, generator=chance, device=chance.device)
-            return sampled_softmax(hidden_ND, network.items, batch.targets, negatives_K)
+            return sampled_softmax(hidden_ND, network.items, batch.targets, sampler.draw(batch.targets))
 
         plan = loop.Plan(
             epochs=self.epochs,

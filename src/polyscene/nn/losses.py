@@ -1,6 +1,6 @@
 """Losses over the whole catalogue that fit in memory.
 
-Legend: N targets, D width, R item rows, S targets each, K negatives, C rows of one chunk.
+Legend: N targets, D width, R item rows, S targets each, C rows of one chunk.
 """
 
 from typing import Any
@@ -80,19 +80,3 @@ class _FullSoftmax(torch.autograd.Function):
         grad_ND, grad_RD = ctx.saved_tensors
         scale = grad / len(grad_ND)
         return grad_ND * scale, grad_RD * scale, None, None
-
-
-def sampled_softmax(hidden_ND: Tensor, items_RD: Tensor, targets_N: Tensor, negatives_K: Tensor) -> Tensor:
-    """Mean cross-entropy of the targets against K rows drawn uniformly and shared by all N.
-
-    A negative that is the row's own target is left out. Each negative stands for (R - 1) / K others, so
-    its logit is raised by the logarithm of that; the sum then estimates the full softmax without bias.
-
-    Source: Bengio and Senecal 2008 (the logQ correction, here for a uniform draw).
-    """
-    share = max(len(items_RD) - 1, 1) / max(len(negatives_K), 1)
-    logits_NK = hidden_ND @ items_RD[negatives_K].mT + torch.tensor(share).log()
-    logits_NK = logits_NK.masked_fill(negatives_K == targets_N[:, None], -torch.inf)
-    target_N1 = (hidden_ND * items_RD[targets_N]).sum(1, keepdim=True)
-    logits = torch.cat([target_N1, logits_NK], 1)
-    return functional.cross_entropy(logits, torch.zeros_like(targets_N))
