@@ -51,7 +51,7 @@ BASE = Foundation(
     augment=Augment(reorder=1.0),
     average=0.98,
     batch_size=3200,
-    epochs=20,
+    epochs=8,
     validate_every=4,
     patience=2,
 )
@@ -197,7 +197,7 @@ def main() -> None:
     torch.set_num_threads(1)
     rows = []
     for name in asked.pairs or [*PAIRS, LINKED]:
-        config = Adapted(base=ORDERED if name == LINKED else BASE, epochs=8)
+        config = Adapted(base=ORDERED if name == LINKED else BASE, rank=32, epochs=4)
         for row in table(name, config, asked.data, asked.on, asked.seed):
             rows.append(row)
             show(row)

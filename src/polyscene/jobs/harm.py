@@ -70,8 +70,8 @@ def standings(
 ) -> list[Standing]:
     """Fits all three forms and compares them on the questions `asked` of each scenario, by its code.
 
-    `valid` is for early stopping; without it every form trains all its epochs. All forms are asked the
-    same: by whole histories, over the same candidates.
+    `valid` is for early stopping; without it every form trains all its epochs, the own one as many as base
+    and adapter together. All forms are asked the same: by whole histories, over the same candidates.
     """
 
     def run(holdout: Holdout | None) -> Run:
@@ -79,10 +79,11 @@ def standings(
         return Run(seed=seed, view=StillView(data.catalogue), progress=progress, validate=judge)
 
     adapted = config.fit(data, run(valid))
+    single = msgspec.structs.replace(config.base, epochs=config.base.epochs + config.epochs)
     found = []
     for code, holdout in asked.items():
         own_valid = None if valid is None else asked_in(valid, code)
-        own = config.base.fit(alone(data, code), run(own_valid))
+        own = single.fit(alone(data, code), run(own_valid))
         forms: dict[str, Stage] = {"own": own, "joint": adapted.base, "adapted": adapted}
         found.append(standing(data.scenarios[code], forms, holdout, seed))
     return found

@@ -45,18 +45,20 @@ class Adapted(Config, frozen=True, kw_only=True, tag="adapted"):
     every query: what a scenario's file says. With ``run.validate`` an adapter that does not raise the score
     is left out.
 
+    A base that was trained to the end leaves an adapter nothing to learn but noise: let it stop at two
+    thirds of the epochs that it would take alone, and give the last third to the adapters.
     ``base.epochs = 0`` with an older part to start from trains adapters alone, in seconds.
 
     Source: LoRA (Hu et al. 2021), an adapter per scenario as in multi-domain recommendation (MLoRA, Yang
     et al. 2024); ours has deltas on the item table too.
     """
 
-    base: Foundation = Foundation()
+    base: Foundation = Foundation(epochs=14)
     scenario: str | None = None
     rank: Positive = 8
     least: Positive = 100
-    epochs: Annotated[int, msgspec.Meta(ge=0)] = 5
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 2e-3
+    epochs: Annotated[int, msgspec.Meta(ge=0)] = 6
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
     l2: Annotated[float, msgspec.Meta(ge=0)] = 0.01
 
     def __post_init__(self) -> None:
