@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 
 from polyscene.core.queries import history_of
-from polyscene.dataset.newest import newest_out
+from polyscene.dataset.newest import later_out, newest_out
 from polyscene.testing.worlds import noise
 
 
@@ -32,3 +32,19 @@ def test_of_many_users_a_seeded_few_are_asked() -> None:
     assert one[1].queries.users.tolist() == other[1].queries.users.tolist()
     able = int((data.histories.lengths >= 3).sum())
     assert len(one[0].histories["item"]) == len(data.histories["item"]) - able
+
+
+def test_what_comes_after_a_moment_is_asked_of_those_with_a_past() -> None:
+    lists = [[1, 2, 3, 1], [4, 5], [6, 7, 6, 1], []]
+    data = replace(noise(4, 9), histories=history_of(lists))  # times are places: 0, 1, 2, 3
+    before, asked = later_out(data, 0.5, 10, np.random.default_rng(0))
+    moment = int(asked.queries.at[0])
+    assert before.histories["time"].max() < moment <= data.histories["time"].max()
+    assert [before.histories.ragged("item")[row].tolist() for row in (0, 2)] == [
+        each[:moment] for each in (lists[0], lists[2])
+    ]
+    assert asked.targets[0].tolist() == lists[0][moment:]
+    assert asked.queries.history.ragged("item")[0].tolist() == lists[0][:moment]
+    assert set(asked.queries.at.tolist()) == {moment}
+    _, few = later_out(data, 0.5, 1, np.random.default_rng(0))
+    assert len(few.queries) == 1

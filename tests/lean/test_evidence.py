@@ -28,13 +28,13 @@ def test_it_adds_what_its_definition_says():
             continue
         w = evidence.weights[0] + evidence.weights[1] * np.log(len(history) / USUAL_EVENTS)
         ease = evidence.ease[history].sum(0)
-        expected[row] = logits[row] * (1 + w[0]) + w[1] * evidence.prior + w[4] * ease / ease.std()
+        expected[row] = logits[row] * (1 + w[0]) + w[1] * evidence.popularity[0] + w[4] * ease / ease.std()
         for lag in (1, 2):
             for other in range(6 if len(history) >= lag else 0):
                 pairs = [(a, b) for one in HISTORIES for a, b in zip(one, one[lag:], strict=False)]
                 times = pairs.count((history[-lag], other))
                 expected[row, other] += w[1 + lag] * np.log1p(
-                    times / SMOOTHING / np.exp(evidence.prior[other])
+                    times / SMOOTHING / np.exp(evidence.popularity[0][other])
                 )
     evidence.add(logits, table)
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)

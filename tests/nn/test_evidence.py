@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from polyscene.core.arrays import Ragged, RaggedTable
+from polyscene.core.clock import DAY_MS
 from polyscene.lean.evidence import SMOOTHING, USUAL_EVENTS, Evidence
 from polyscene.nn.evidence import Counted, ease_weights, gram, usual_weights, weigh
 
@@ -18,6 +19,10 @@ def counted(lists=LISTS, **settings):
     return Counted(**{"lags": 2, "ease_l2": 2.0, **settings}).of(table(lists).ragged("row"), COUNT)
 
 
+def each_one(items):
+    return Ragged(np.arange(len(items) + 1), items.astype(np.int64))
+
+
 def transitions(lists, lag):
     counts = np.zeros((COUNT, COUNT))
     for each in lists:
@@ -30,20 +35,28 @@ def written_out(evidence, lists):
     """(B, F, R) features by their definition."""
     rows = []
     for each in lists:
-        row = [evidence.prior]
+        row = [*evidence.popularity]
         for lag in evidence.lags:
             source = np.zeros(COUNT) if len(each) < lag.lag else transitions(LISTS, lag.lag)[each[-lag.lag]]
-            row.append(np.log1p(source / (SMOOTHING * np.exp(evidence.prior))))
+            row.append(np.log1p(source / (SMOOTHING * np.exp(evidence.popularity[0]))))
         score = evidence.ease[each].sum(0)
         rows.append([*row, score / score.std()])
     return np.array(rows, np.float32)
 
 
+def counted_later():
+    """As of the fit: two half-lives of one day and five."""
+    sequences = table(LISTS).ragged("row")
+    times = (np.arange(len(sequences.values)) % 7) * DAY_MS
+    return Counted(lags=2, ease_l2=2.0, horizon="later", recent_days=(1.0, 5.0)).of(sequences, COUNT, times)
+
+
 @pytest.mark.parametrize("cells", [1, 40, 10_000])
-def test_what_is_added_equals_features_written_out(cells, monkeypatch):
+@pytest.mark.parametrize("of", [counted, counted_later])
+def test_what_is_added_equals_features_written_out(cells, of, monkeypatch):
     monkeypatch.setattr("polyscene.lean.evidence.CELLS", cells)
     rng = np.random.default_rng(0)
-    evidence = counted()
+    evidence = of()
     evidence = evidence.reweighed(rng.normal(size=evidence.weights.shape).astype(np.float32))
     asked = [[2], [], [0, 1], [3, 1, 2, 0]]
     logits = rng.normal(size=(4, COUNT)).astype(np.float32)
@@ -56,6 +69,26 @@ def test_what_is_added_equals_features_written_out(cells, monkeypatch):
     twin = logits[some] * (1 + gates[:, :1]) + (gates[:, 1:, None] * features).sum(1)
     np.testing.assert_allclose(ours[some], twin, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(ours[1], logits[1])
+    made = np.concatenate([each for _, each in evidence.features(table(asked))])
+    np.testing.assert_allclose(made, features, rtol=1e-4, atol=1e-4)
+
+
+def test_what_is_of_late_counts_half_for_each_half_life():
+    sequences, times = Ragged.of([[0, 1], [1, 2]], np.int64), np.array([0, 3, 3, 4]) * DAY_MS
+    evidence = Counted(lags=0, horizon="later", recent_days=(1.0,)).of(sequences, 3, times)
+    worth = np.array([0.5**4, 0.5 + 0.5, 1.0])
+    worth += 0.1 * worth.mean()
+    np.testing.assert_allclose(evidence.popularity[1], np.log(worth / worth.sum()), rtol=1e-5)
+    assert len(Counted(horizon="later").of(sequences, 3).popularity) == 1  # no times, no "of late"
+
+
+def test_every_history_counts_alike_whatever_number_of_targets_it_has():
+    evidence, past = counted(lags=0, ease_items=0), table([[0], [0], [0]])
+    logits = np.random.default_rng(0).normal(size=(3, COUNT)).astype(np.float32)
+    thrice, once = (Ragged.of([wanted, [2], [2, 3]], np.int64) for wanted in ([1, 1, 1], [1]))
+    alike = weigh(evidence, logits.copy(), past, thrice)
+    np.testing.assert_allclose(alike, weigh(evidence, logits.copy(), past, once), atol=1e-4)
+    assert np.abs(alike).max() > 0.01
 
 
 def test_nothing_is_weighed_before_it_was_tried():
@@ -86,7 +119,7 @@ def test_evidence_weighs_what_it_is_worth_and_a_false_network_nothing():
     rng = np.random.default_rng(1)
     noise = (3 * rng.normal(size=(200, COUNT))).astype(np.float32)
     past = table(start[asked, None].tolist())
-    weighed = evidence.reweighed(weigh(evidence, noise.copy(), past, after[asked]))
+    weighed = evidence.reweighed(weigh(evidence, noise.copy(), past, each_one(after[asked])))
     assert abs(1 + say(weighed)) < 0.2
     scores = noise.copy()
     weighed.add(scores, past)
@@ -101,7 +134,7 @@ def test_a_network_that_knows_all_keeps_its_say():
     sure = np.full((400, COUNT), -2.0, np.float32)
     sure[np.arange(400), after] = 2.0
     evidence = counted(np.stack([start, after], 1).tolist(), lags=1, ease_items=0)
-    weighed = evidence.reweighed(weigh(evidence, sure, past, after))
+    weighed = evidence.reweighed(weigh(evidence, sure, past, each_one(after)))
     assert say(weighed) > 0
 
 
@@ -113,9 +146,9 @@ def test_items_of_the_history_are_no_candidates_unless_users_come_back():
     logits[np.arange(400), start] = 9.0
     logits[np.arange(400), after] = 3.0
     evidence = counted(np.stack([start, after], 1).tolist(), lags=0, ease_items=0)
-    apart = say(evidence.reweighed(weigh(evidence, logits.copy(), past, after)))
+    apart = say(evidence.reweighed(weigh(evidence, logits.copy(), past, each_one(after))))
     back = np.where(np.arange(400) == 0, start, after)
-    together = say(evidence.reweighed(weigh(evidence, logits.copy(), past, back)))
+    together = say(evidence.reweighed(weigh(evidence, logits.copy(), past, each_one(back))))
     assert apart > 0
     assert together < apart
 
@@ -127,8 +160,10 @@ def test_no_linear_model_above_the_bound():
     assert usual_weights(counted())[0, -1] > 0
 
 
-def test_evidence_comes_back_as_it_was_saved():
-    evidence = counted().reweighed(np.full((2, 5), 0.5, np.float32))
+@pytest.mark.parametrize("of", [counted, counted_later])
+def test_evidence_comes_back_as_it_was_saved(of):
+    evidence = of()
+    evidence = evidence.reweighed(np.full_like(evidence.weights, 0.5))
     again = Evidence.load(evidence.tensors())
     assert again is not None
     assert again.tensors().keys() == evidence.tensors().keys()

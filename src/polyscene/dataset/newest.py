@@ -1,4 +1,4 @@
-"""The data as it was before each user's newest event, and that event as a question."""
+"""The data as it was before the newest events, each user's or of all, and these as questions."""
 
 from dataclasses import replace
 
@@ -43,3 +43,27 @@ def newest_out(
     targets = Ragged(one_each, histories["item"][answers])
     values = Ragged(one_each, histories["value"][answers])
     return replace(data, histories=before), Holdout(queries, targets, values)
+
+
+def later_out(data: Data, share: float, most: int, rng: np.random.Generator) -> tuple[Data, Holdout]:
+    """`data` before the newest `share` of all events; what `most` users did since is asked for.
+
+    Questions are asked at that moment, of users with events on both sides of it, over the items that are
+    active. What a user came back to is asked for too, so nothing is excluded.
+    """
+    times = data.histories["time"]
+    moment = int(np.quantile(times, 1 - share, method="higher")) if len(times) else 0
+    before, after = data.histories.where(times < moment), data.histories.where(times >= moment)
+    able = np.flatnonzero((before.lengths > 0) & (after.lengths > 0))
+    users = able[np.sort(rng.permutation(len(able))[:most])]
+    history, answers = before.take(users), after.take(users)
+    queries = replace(
+        Queries.of_histories(history, data.size),
+        at=np.full(len(users), moment, np.int64),
+        users=data.users[users],
+        scenario=answers["scenario"][answers.offsets[:-1]].astype(np.int32),
+        allowed=Eligible(data.catalogue.active[None, :], np.zeros(len(users), np.int64)),
+    )
+    return replace(data, histories=before), Holdout(
+        queries, answers.ragged("item"), answers.ragged("value")
+    )

@@ -1,6 +1,6 @@
 """Counted facts beside a network's logits, as they answer; ``nn/evidence.py`` counts and weighs them.
 
-Legend: B queries, R item rows, F features, M counted cells.
+Legend: B queries, R item rows, P popularities, F features (P, one a lag, the linear model), M cells.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -36,35 +36,45 @@ class Lag:
         self.lag, self.offsets, self.columns, self.counts = lag, offsets, columns, counts
         self._values = np.log1p(counts / (SMOOTHING * np.exp(prior[columns]))).astype(np.float32)
 
-    def fill(self, table: RaggedTable, block: Array, out_BR: Array) -> None:
-        """Writes what the lag-newest event of each history says; nothing where that is too short."""
+    def add(self, table: RaggedTable, block: Array, gates_B: Floats, out_BR: Array) -> None:
+        """Adds what the lag-newest event of each history says, times its gate."""
         places = table.offsets[1:][block] - self.lag
         some = np.flatnonzero(places >= table.offsets[:-1][block])
         source = table["row"][places[some]]
         lengths = self.offsets[source + 1] - self.offsets[source]
-        cells = spans(self.offsets[source], lengths)
-        out_BR[np.repeat(some, lengths), self.columns[cells]] = self._values[cells]
+        cells, rows = spans(self.offsets[source], lengths), np.repeat(some, lengths)
+        out_BR[rows, self.columns[cells]] += gates_B[rows] * self._values[cells]
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
     """What was counted in the training events, and how much it weighs.
 
-    Shapes: `prior` (R,) log popularity share; `ease` (R, R) weights of the linear model, None without it;
-    `weights` (2, F+1): of the logits (less 1) and of each feature, and how these move with the length.
+    Shapes: `popularity` (P, R) log shares of all events, then of recent ones; `ease` (R, R) weights of the
+    linear model, None without it; `weights` (2, F+1): of the logits (less 1) and of each feature, and how
+    these move with the length.
     """
 
-    prior: Floats
+    popularity: Floats
     lags: tuple[Lag, ...]
     ease: Floats | None
     weights: Floats
 
     def add(self, logits_BR: Floats, table: RaggedTable, product: Product = matmul) -> None:
         """Weighs the logits of histories that are not empty, and adds the evidence, in place."""
-        for block, features_BFR in self.features(table, product):
-            gates = self.gates(table.lengths[block])
-            logits_BR[block] *= 1 + gates[:, :1]
-            logits_BR[block] += (gates[:, None, 1:] @ features_BFR)[:, 0]
+        popular = 1 + len(self.popularity)
+        for block in self._blocks(table, 1):
+            gates_BF = self.gates(table.lengths[block])
+            mixed_BR = logits_BR[block]
+            mixed_BR *= 1 + gates_BF[:, :1]
+            mixed_BR += gates_BF[:, 1:popular] @ self.popularity
+            for number, lag in enumerate(self.lags, popular):
+                lag.add(table, block, gates_BF[:, number], mixed_BR)
+            if self.ease is not None:
+                linear_BR = self._linear(table.take(block), self.ease, product)
+                linear_BR *= gates_BF[:, -1:]
+                mixed_BR += linear_BR
+            logits_BR[block] = mixed_BR
 
     def gates(self, lengths: Array) -> Floats:
         """(B, F+1) what the logits (less 1) and each feature weigh for histories of these lengths."""
@@ -75,25 +85,46 @@ class Evidence:
         """The same facts with other weights."""
         return replace(self, weights=weights)
 
+    def rare(self, gates_BF: Floats) -> Floats:
+        """(B, 1) what the evidence adds to an item that nobody has touched."""
+        popular = gates_BF[:, 1 : 1 + len(self.popularity)]
+        rare: Floats = popular @ self.popularity.min(1, initial=0.0, keepdims=True)
+        return rare
+
     def features(self, table: RaggedTable, product: Product = matmul) -> Iterator[tuple[Array, Floats]]:
         """Numbers (b,) and features (b, F, R) of the histories that are not empty, a block at a time."""
-        count, R = self.weights.shape[1] - 1, len(self.prior)
-        rest = np.flatnonzero(table.lengths)
-        while len(rest):
-            block, rest = np.split(rest, [max(1, CELLS // (count * R))])
+        count, R = self.weights.shape[1] - 1, self.popularity.shape[1]
+        popular = len(self.popularity)
+        for block in self._blocks(table, count):
             features_BFR = np.zeros((len(block), count, R), np.float32)
-            features_BFR[:, 0] = self.prior
-            for number, lag in enumerate(self.lags, 1):
-                lag.fill(table, block, features_BFR[:, number])
+            features_BFR[:, :popular] = self.popularity
+            whole = np.ones(len(block), np.float32)
+            for number, lag in enumerate(self.lags, popular):
+                lag.add(table, block, whole, features_BFR[:, number])
             if self.ease is not None:
-                scores_BR = product(seen(table.take(block), R), self.ease)
-                spread_B1 = scores_BR.std(1, keepdims=True)
-                features_BFR[:, -1] = scores_BR / np.where(spread_B1 > 1e-6, spread_B1, 1)
+                features_BFR[:, -1] = self._linear(table.take(block), self.ease, product)
             yield block, features_BFR
+
+    def _blocks(self, table: RaggedTable, count: int) -> Iterator[Array]:
+        """Numbers of the histories that are not empty, so many that `count` values an item fit."""
+        rest = np.flatnonzero(table.lengths)
+        step = max(1, CELLS // (count * self.popularity.shape[1]))
+        for start in range(0, len(rest), step):
+            yield rest[start : start + step]
+
+    def _linear(self, table: RaggedTable, ease_RR: Floats, product: Product) -> Floats:
+        """(B, R) what the linear model makes of each history, of deviation 1."""
+        scores_BR = product(seen(table, len(ease_RR)), ease_RR)
+        spread_B1 = scores_BR.std(1, keepdims=True)
+        scores_BR /= np.where(spread_B1 > 1e-6, spread_B1, 1)
+        return scores_BR
 
     def tensors(self) -> dict[str, Array]:
         """Everything `load` needs, by name."""
-        tensors: dict[str, Array] = {"evidence.prior": self.prior, "evidence.weights": self.weights}
+        tensors: dict[str, Array] = {
+            "evidence.popularity": self.popularity,
+            "evidence.weights": self.weights,
+        }
         for lag in self.lags:
             parts = {"offsets": lag.offsets, "columns": lag.columns, "counts": lag.counts}
             tensors |= {f"evidence.{lag.lag}.{name}": values for name, values in parts.items()}
@@ -104,14 +135,14 @@ class Evidence:
     @classmethod
     def load(cls, tensors: Mapping[str, Array]) -> "Evidence | None":
         """What `tensors` gave; None where nothing was counted. Raises KeyError for a part of it."""
-        if "evidence.prior" not in tensors:
+        if "evidence.popularity" not in tensors:
             return None
-        prior, lags = tensors["evidence.prior"], list[Lag]()
+        popularity, lags = tensors["evidence.popularity"], list[Lag]()
         while f"evidence.{len(lags) + 1}.offsets" in tensors:
             name = f"evidence.{len(lags) + 1}"
             offsets, columns = tensors[f"{name}.offsets"], tensors[f"{name}.columns"]
-            lags.append(Lag(len(lags) + 1, offsets, columns, tensors[f"{name}.counts"], prior))
-        return cls(prior, tuple(lags), tensors.get("evidence.ease"), tensors["evidence.weights"])
+            lags.append(Lag(len(lags) + 1, offsets, columns, tensors[f"{name}.counts"], popularity[0]))
+        return cls(popularity, tuple(lags), tensors.get("evidence.ease"), tensors["evidence.weights"])
 
 
 def seen(table: RaggedTable, count: int) -> sparse.csr_matrix:

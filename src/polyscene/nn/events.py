@@ -163,14 +163,15 @@ class Syllabus:
     """What lessons are made of.
 
     `batch_size` counts events. `hide`: share of sequences whose times of asking are hidden, so that one
-    model answers with and without them. `ahead`: how many next items are targets, each counting half as
-    much as the one before. `similar` (R,) is what `augment` substitutes by.
+    model answers with and without them. `ahead`: how many next items are targets, each counting `fade`
+    times the one before. `similar` (R,) is what `augment` substitutes by.
     """
 
     batch_size: int
     seed: int
     hide: float = 0.0
     ahead: int = 1
+    fade: float = 0.5
     augment: Augment = AS_IS
     similar: Array | None = None
 
@@ -257,7 +258,7 @@ class Lessons:
         L = rows_BM.shape[1] - 1
         target_LS = np.arange(L)[:, None] + np.arange(1, ahead + 1)
         inside_BLS = target_LS < lengths[:, None, None]
-        shares_BLS = inside_BLS * 0.5 ** np.arange(ahead)
+        shares_BLS = inside_BLS * self._syllabus.fade ** np.arange(ahead)
         shares_BLS /= np.maximum(shares_BLS.sum(-1, keepdims=True), 1e-9)
         return rows_BM[:, np.minimum(target_LS, L)], shares_BLS.astype(np.float32)
 

@@ -27,8 +27,8 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     `loss`: ``"full"`` compares the next item with every other, ``"sampled"`` and ``"gbce"`` with
     `negatives` ones drawn by `sampler`, for catalogues too large for the former; `calibration` is gBCE's t.
-    `ahead`: how many next items are targets, each counting half as much as the one before (not with
-    gBCE). `actions`: weight of the heads that tell what a user does with the next item, with what value.
+    `ahead`: how many next items are targets, each counting `fade` times the one before (not with gBCE).
+    `actions`: weight of the heads that tell what a user does with the next item, with what value.
     `denoise`: share of events that are hidden from the trunk and to be named.
     """
 
@@ -37,6 +37,7 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     negatives: Annotated[int, msgspec.Meta(ge=1)] = 512
     calibration: Share = 0.75
     ahead: Annotated[int, msgspec.Meta(ge=1, le=64)] = 1
+    fade: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.5
     actions: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     denoise: Share = 0.0
 

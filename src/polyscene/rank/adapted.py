@@ -109,7 +109,7 @@ class Adapted(Config, frozen=True, kw_only=True, tag="adapted"):
         adapter = Adapter(taught, self.rank, chance)
         teacher = Teacher.of(taught, objective, table, len(known.rows), chance)
         hide = self.base.hide_query if known.reader.clock == "query" else 0.0
-        syllabus = Syllabus(self.base.batch_size, run.seed, hide, objective.ahead)
+        syllabus = Syllabus(self.base.batch_size, run.seed, hide, objective.ahead, objective.fade)
         lessons = Lessons(known.reader, table, syllabus, base.network.items.ids.device)
         if not lessons.steps:
             return part

@@ -10,13 +10,13 @@ import msgspec
 import numpy as np
 import torch
 
-from polyscene.core.arrays import Array, Floats, RaggedTable
+from polyscene.core.arrays import Array, Floats, Ragged, RaggedTable
 from polyscene.core.catalogue import Catalogue
 from polyscene.core.config import Config
 from polyscene.core.contracts import Data, Holdout, Run, State, StillView
 from polyscene.core.errors import ConfigError
 from polyscene.core.rows import Rows
-from polyscene.dataset.newest import newest_out
+from polyscene.dataset.newest import later_out, newest_out
 from polyscene.features.content import Content
 from polyscene.lean.evidence import Evidence
 from polyscene.lean.reading import TIME_BUCKETS, Clock
@@ -36,7 +36,9 @@ from polyscene.nn.weights import put_tensors
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 LEAST_HELD_OUT = 100
-"""Below so many events the usual weights of evidence are safer than its own."""
+"""Below so many questions the usual weights of evidence are safer than its own."""
+WEIGHED_SHARE = 0.1
+"""Of all events, the newest, on which evidence that shall foretell what comes later is weighed."""
 
 
 class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
@@ -121,7 +123,7 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
             lessons = Lessons(reader, table, self._syllabus(table, known, run.seed), device)
             teacher = Teacher.of(network, self.objective, table, len(rows), chance)
             self._train(part, lessons, teacher, run, identity(self, data))
-            evidence = self._weighed(part, (table, reader.table(data.histories, rows)), held)
+            evidence = self._weighed(part, (learned, data), held)
         return part_of(network, replace(known, evidence=evidence)).settled()
 
     @property
@@ -130,26 +132,35 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
         return self.evidence if self.objective.loss == "full" else None
 
     def _kept_out(self, data: Data, rng: np.random.Generator) -> tuple[Data, Holdout | None]:
-        """What the network learns from, and the newest events on which evidence is weighed instead."""
-        most = 0 if self._counts is None else min(self._counts.held_out, len(data.users) // 5)
-        if most < LEAST_HELD_OUT:
+        """What the network learns from, and the events on which evidence is weighed instead."""
+        if self._counts is None:
             return data, None
-        return newest_out(data, most, rng, keep_others=True)
+        if self._counts.horizon == "later" and data.clock:
+            learned, held = later_out(data, WEIGHED_SHARE, self._counts.held_out, rng)
+        else:
+            most = min(self._counts.held_out, len(data.users) // 5)
+            learned, held = newest_out(data, most, rng, keep_others=True)
+        return (data, None) if len(held.queries) < LEAST_HELD_OUT else (learned, held)
 
     def _weighed(
-        self, part: FoundationPart, tables: tuple[RaggedTable, RaggedTable], held: Holdout | None
+        self, part: FoundationPart, sources: tuple[Data, Data], held: Holdout | None
     ) -> Evidence | None:
-        """What is counted in all events, weighed on the held-out ones; `tables`: without these, and all."""
+        """What is counted in all events, weighed on held-out ones; `sources`: without these, and all."""
         if self._counts is None:
             return None
-        known = part.known
-        partial, whole = (self._counts.of(table.ragged("row"), len(known.rows)) for table in tables)
+        partial, whole = (self._counted(part.known, source) for source in sources)
         if held is None:
             return whole.reweighed(usual_weights(whole))
         logits_NR = part.encode(held.queries) @ part.items.T
-        past = known.reader.table(held.queries.history, known.rows)
-        targets_N = known.rows.of(held.targets.values).astype(np.int64)
-        return whole.reweighed(weigh(partial, logits_NR, past, targets_N))
+        past = part.known.reader.table(held.queries.history, part.known.rows)
+        targets = part.known.rows.of(held.targets.values).astype(np.int64)
+        return whole.reweighed(weigh(partial, logits_NR, past, Ragged(held.targets.offsets, targets)))
+
+    def _counted(self, known: Known, data: Data) -> Evidence:
+        assert self._counts is not None
+        table = known.reader.table(data.histories, known.rows)
+        times = data.histories["time"] if data.clock else None
+        return self._counts.of(table.ragged("row"), len(known.rows), times)
 
     def _network(self, known: Known, chance: torch.Generator) -> Backbone:
         content = None
@@ -176,7 +187,8 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
         if self.augment.mask or self.augment.substitute:
             similar = similar_items(table.ragged("row"), len(known.rows))
         hide = self.hide_query if known.reader.clock == "query" else 0.0
-        return Syllabus(self.batch_size, seed, hide, self.objective.ahead, self.augment, similar)
+        ahead, fade = self.objective.ahead, self.objective.fade
+        return Syllabus(self.batch_size, seed, hide, ahead, fade, self.augment, similar)
 
     def _train(
         self, part: FoundationPart, lessons: Lessons, teacher: Teacher, run: Run, learned: str

@@ -129,8 +129,7 @@ class FoundationPart:
         if evidence is not None:
             lengths = self.known.reader.table(queries.history, self.known.rows).lengths
             gates_BF = evidence.gates(lengths)
-            rare = evidence.prior.min(initial=0.0)
-            scores_BN = scores_BN * (1 + gates_BF[:, :1]) + gates_BF[:, 1:2] * rare
+            scores_BN = scores_BN * (1 + gates_BF[:, :1]) + evidence.rare(gates_BF)
         return scores_BN
 
     def encode(self, queries: Queries) -> Floats:
