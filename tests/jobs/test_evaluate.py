@@ -87,6 +87,13 @@ def test_baselines_stand_beside_with_paired_gaps(result):
     assert gap["difference"] == pytest.approx(expected)
 
 
+def test_any_kind_can_stand_beside(request_of):
+    found = evaluate(replace(request_of, baselines=False, against=("popular", "ease")))
+    assert list(found["baselines"]) == list(found["comparison"]) == ["popular", "ease"]
+    with pytest.raises(ConfigError, match="--against: unknown kind 'eese'; did you mean 'ease'"):
+        evaluate(replace(request_of, against=("eese",)))
+
+
 def test_equal_seeds_give_equal_figures(request_of, result):
     again = evaluate(replace(request_of, baselines=False))
     assert again["metrics"] == result["metrics"]

@@ -46,6 +46,10 @@ def evaluate(
     on: OnOption = "test",
     fit_on: FitOnOption = None,
     baselines: Annotated[bool, typer.Option(help="Fit popularity and transitions beside.")] = True,
+    against: Annotated[
+        list[str] | None,
+        typer.Option("--against", help="Fit this kind (or TOML file) beside too. Repeatable."),
+    ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a report with plots here.")] = None,
     checkpoint: CheckpointOption = None,
     tensorboard: TensorboardOption = None,
@@ -72,6 +76,7 @@ def evaluate(
         on=on,
         fit_on=fit_on,
         baselines=baselines,
+        against=tuple(against or ()),
         html=html,
         training=training_of(checkpoint, tensorboard, profile, memory_mb),
     )

@@ -7,7 +7,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
-from polyscene.core.config import find, load_config, read, to_json, with_settings
+from polyscene.core.config import Config, find, load_config, read, to_json, with_settings
 from polyscene.core.contracts import Data, Progress, Training, silent
 from polyscene.core.errors import ConfigError, DataError
 from polyscene.dataset.clean import EVALUATION
@@ -43,8 +43,8 @@ class EvaluateRequest:
     given. `settings` are ``key=value`` texts for the model's config, `mapping` field -> column of the data,
     `rules` cleaning rules over those of `EVALUATION`. `fit_on`: ``all`` learns from the training and
     validation parts (None means that on ``test``), ``train`` from the training part alone, with early
-    stopping and tuning on the validation part. `ks`: cut-offs, the first is the main one. `training`: what
-    trainings keep and take.
+    stopping and tuning on the validation part. `ks`: cut-offs, the first is the main one. `against`: further
+    kinds or files to fit beside, each with a paired interval. `training`: what trainings keep and take.
     """
 
     data: str
@@ -59,6 +59,7 @@ class EvaluateRequest:
     fit_on: Literal["all", "train"] | None = None
     ks: tuple[int, ...] = (10, 50)
     baselines: bool = True
+    against: tuple[str, ...] = ()
     html: Path | None = None
     training: Training = field(default_factory=Training)
 
@@ -73,16 +74,13 @@ def evaluate(request: EvaluateRequest, progress: Progress = silent) -> dict[str,
     """
     fit_on = _checked(request)
     name, learner, config = _learner(request)
+    rivals = _rivals(request)
     source, encoded = _data(request)
     parts = split(encoded.data, request.protocol, seed=request.seed, ids=encoded)
     exam = _exam(request, parts, fit_on, progress)
     ours = exam.sit(name, learner)
     most_mb = peak_mb()
-    beside = [
-        exam.sit(other, cast("Learner", read(KINDS, plan, f"baseline {other}")))
-        for other, plan in BASELINES.items()
-        if request.baselines and other != request.model
-    ]
+    beside = [exam.sit(other, each) for other, each in rivals.items()]
     gaps = {each.name: _gaps(ours, each, request) for each in beside}
     result = {
         "data": source,
@@ -161,10 +159,7 @@ def evaluate_data(
     request = EvaluateRequest(data="", seed=seed)
     exam = _exam(request, parts, "all", progress)
     ours = exam.sit(scenario.scenario, Scene(scenario))
-    beside = [
-        exam.sit(other, cast("Learner", read(KINDS, plan, f"baseline {other}")))
-        for other, plan in BASELINES.items()
-    ]
+    beside = [exam.sit(other, each) for other, each in _rivals(request).items()]
     gaps = {each.name: _gaps(ours, each, request) for each in beside}
     return {
         "scenario": scenario.scenario,
@@ -208,9 +203,25 @@ def _learner(request: EvaluateRequest) -> tuple[str, Learner, dict[str, Any]]:
         scenario = load_scenario(request.scenario)
         return scenario.scenario, Scene(scenario), msgspec.to_builtins(scenario)
     name = str(request.model)
-    plain = load_config(Path(name), KINDS) if name.endswith(".toml") else find(KINDS, name, "--model")()
-    config = with_settings(plain, request.settings, f"--model {name}", KINDS)
+    config = with_settings(_plain(name, "--model"), request.settings, f"--model {name}", KINDS)
     return Path(name).stem, cast("Learner", config), to_json(config)
+
+
+def _rivals(request: EvaluateRequest) -> dict[str, Learner]:
+    """What stands beside, by name: the baselines but for the model itself, and what was asked for."""
+    rivals = {
+        other: cast("Learner", read(KINDS, plan, f"baseline {other}"))
+        for other, plan in BASELINES.items()
+        if request.baselines and other != request.model
+    }
+    for other in request.against:
+        rivals[Path(other).stem] = cast("Learner", _plain(other, "--against"))
+    return rivals
+
+
+def _plain(name: str, option: str) -> Config:
+    """The model of a kind as it is by default, or that of a file."""
+    return load_config(Path(name), KINDS) if name.endswith(".toml") else find(KINDS, name, option)()
 
 
 def _exam(request: EvaluateRequest, parts: Split, fit_on: str, progress: Progress) -> Exam:
