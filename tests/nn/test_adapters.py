@@ -80,6 +80,16 @@ def test_learning_moves_the_deltas_and_never_the_network():
     assert float(room.adapter.left["items/ids"].grad.abs().max()) > 0
 
 
+def test_a_lesson_without_targets_teaches_nothing():
+    room = Class()
+    _learn_at_random(room.adapter)
+    nobody = asked_in(next(room.lessons.epoch(0)), 7)
+    loss = room.adapter.taught_by(room.loss(room.network.train()))(nobody)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert all(not delta.grad.any() for delta in room.adapter.parameters())
+
+
 def test_a_delta_has_the_rank_that_was_asked_for():
     room = Class(rank=2)
     _learn_at_random(room.adapter)

@@ -16,6 +16,7 @@ from polyscene.core.rows import Rows
 from polyscene.features.content import Content
 from polyscene.models.foundation import Foundation
 from polyscene.models.table import KINDS
+from polyscene.nn.augment import Augment
 from polyscene.rank.adapted import Adapted, AdaptedPart
 from polyscene.testing.worlds import scenes
 
@@ -55,6 +56,12 @@ def test_adapters_alone_teach_an_older_base_what_a_scenario_is(older, part):
     assert right(older, 1) == 0.0
     assert (right(part, 0), right(part, 1)) == (1.0, 1.0)
     np.testing.assert_array_equal(part.base.score_all(asked(1)), older.base.score_all(asked(1)))
+
+
+@pytest.mark.parametrize(("augment", "learns"), [(Augment(mask=1.0), False), (Augment(crop=1.0), True)])
+def test_adapters_read_histories_varied_as_those_of_the_base(older, augment, learns):
+    config = msgspec.structs.replace(ADAPTED, base=msgspec.structs.replace(FROZEN, augment=augment))
+    assert (right(config.fit(scenes(), Run(), older), 1) > 0.9) == learns
 
 
 def test_one_batch_may_hold_several_scenarios(part):

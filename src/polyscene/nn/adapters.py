@@ -50,12 +50,17 @@ class Adapter(nn.Module):
         return change
 
     def taught_by(self, teacher: Teacher) -> Callable[[Lesson], Tensor]:
-        """The loss that the teacher's network would have with the deltas; the network stays as it is."""
+        """The loss that the teacher's network would have with the deltas; the network stays as it is.
+
+        A lesson without targets teaches nothing: its loss is 0.
+        """
         lecture = _Lecture(teacher)
         weights = {name: weight.detach() for name, weight in lecture.named_parameters()}
         inside = "network."
 
         def loss(lesson: Lesson) -> Tensor:
+            if not len(lesson.targets):
+                return torch.stack([delta.sum() for delta in self.parameters()]).sum() * 0.0
             adapted = {
                 name: weight + self.delta(name.removeprefix(inside)) for name, weight in weights.items()
             }
@@ -87,7 +92,8 @@ class _Lecture(nn.Module):
 class ScenarioLessons:
     """Lessons whose targets all came in one scenario; what is read before them came in any.
 
-    `lessons` must read a table that `until_last` cut, or some would have no target left.
+    `lessons` must read a table that `until_last` cut, or many would have no target left; a few may have
+    none where histories are cropped or shuffled.
     """
 
     def __init__(self, lessons: Lessons, scenario: int) -> None:
