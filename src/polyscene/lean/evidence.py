@@ -85,12 +85,6 @@ class Evidence:
         """The same facts with other weights."""
         return replace(self, weights=weights)
 
-    def rare(self, gates_BF: Floats) -> Floats:
-        """(B, 1) what the evidence adds to an item that nobody has touched."""
-        popular = gates_BF[:, 1 : 1 + len(self.popularity)]
-        rare: Floats = popular @ self.popularity.min(1, initial=0.0, keepdims=True)
-        return rare
-
     def features(self, table: RaggedTable, product: Product = matmul) -> Iterator[tuple[Array, Floats]]:
         """Numbers (b,) and features (b, F, R) of the histories that are not empty, a block at a time."""
         count, R = self.weights.shape[1] - 1, self.popularity.shape[1]

@@ -15,11 +15,13 @@ from polyscene.core.catalogue import Catalogue
 from polyscene.core.config import Config
 from polyscene.core.contracts import Data, Holdout, Run, State, StillView
 from polyscene.core.errors import ConfigError
+from polyscene.core.queries import Queries
 from polyscene.core.rows import Rows
 from polyscene.dataset.newest import later_out, newest_out
 from polyscene.features.content import Content
 from polyscene.lean.evidence import Evidence
 from polyscene.lean.reading import TIME_BUCKETS, Clock
+from polyscene.models.foundation.newcomers import QUESTIONS, Newcomers
 from polyscene.models.foundation.part import FoundationPart, Known, part_of
 from polyscene.nn import loop, machine
 from polyscene.nn.augment import Augment, similar_items
@@ -54,8 +56,9 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
     serving), by vectors counted from the newest ``"end"``, by ``"both"`` or not at all. `time_bias` adds
     biases by the time between two events. `evidence` adds counted facts to the logits (with the full
     loss only), weighed on some newest events that the network does not learn from. `content` adds what
-    items say of themselves to their vectors, so that items put after the fit are ranked too;
-    `id_dropout` is the share of items that learn to do without their id.
+    items say of themselves to their vectors, so that items put after the fit are ranked too, as
+    `newcomers` says (without evidence by their vectors alone); `id_dropout` is the share of items that
+    learn to do without their id.
 
     `batch_size` counts events. With ``run.validate`` it is scored every `validate_every` epochs and stops
     after `patience` scores without a better one. An empty history gets the log popularity.
@@ -78,6 +81,7 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
     dropout: Share = 0.2
     content: Content | None = None
     id_dropout: Share = 0.1
+    newcomers: Newcomers = Newcomers()
     evidence: Counted | None = Counted()
     objective: Objective = Objective()
     augment: Augment = Augment()
@@ -113,7 +117,9 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
         space = None if self.content is None else self.content.fit(data.catalogue, rows.codes, run.seed)
         scale = ValueScale.of(table["action"], table["amount"], reader.actions)
         view = run.view or StillView(data.catalogue)
-        known = Known(rows, reader, None, _log_share(table["row"], len(rows)), space, scale, view)
+        known = Known(
+            rows, reader, None, _log_share(table["row"], len(rows)), space, scale, view, self.newcomers
+        )
         with machine.settled(run) as device:
             chance = torch.Generator(device).manual_seed(run.seed)
             network = self._network(known, chance)
@@ -124,7 +130,18 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
             teacher = Teacher.of(network, self.objective, table, len(rows), chance)
             self._train(part, lessons, teacher, run, identity(self, data))
             evidence = self._weighed(part, (learned, data), held)
-        return part_of(network, replace(known, evidence=evidence)).settled()
+            part = part_of(network.eval(), replace(known, evidence=evidence)).settled()
+            return self._with_margin(part, data, run)
+
+    def _with_margin(self, part: FoundationPart, data: Data, run: Run) -> FoundationPart:
+        """The part with a fair share for items without events, where it can rank any."""
+        if part.known.space is None or part.known.evidence is None:
+            return part
+        able = np.flatnonzero(data.histories.lengths)
+        some = np.sort(run.rng().permutation(len(able))[:QUESTIONS])
+        histories = Queries.of_histories(data.histories.take(able[some]), data.size)
+        queries = replace(histories, at=np.full(len(some), data.at, np.int64))
+        return replace(part, known=replace(part.known, margin=part.margin(queries, run.seed)))
 
     @property
     def _counts(self) -> Counted | None:
@@ -219,7 +236,7 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
         """
         if self.content is not None and run.view is None:
             raise ConfigError("foundation: loading one with content needs Run(view=...), the catalogue")
-        known = Known.load(state, self.content, run.view or StillView(Catalogue.bare(0)))
+        known = Known.load(state, self.content, self.newcomers, run.view or StillView(Catalogue.bare(0)))
         network = self._network(known, torch.Generator(machine.device_of(run)))
         put_tensors(network, state.tensors)
         return (

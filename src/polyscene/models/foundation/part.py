@@ -1,6 +1,6 @@
 """A fitted foundation model: encodes histories, scores items old and new.
 
-Legend: B queries, D width, R item rows of the part, N cold items, I item codes.
+Legend: B queries, D width, R item rows of the part, N items without events, I item codes.
 """
 
 from dataclasses import dataclass, replace
@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import msgspec
 import numpy as np
 import torch
+from scipy import sparse
 
 from polyscene.core.answer import answer
 from polyscene.core.arrays import Bools, Codes, Floats, Scores
@@ -23,6 +24,7 @@ from polyscene.features.content import Content, ContentSpace
 from polyscene.lean.blocks import BlockKind
 from polyscene.lean.evidence import Evidence
 from polyscene.lean.model import PAYS_BELOW, LeanModel
+from polyscene.models.foundation.newcomers import Newcomers
 from polyscene.nn.backbone import Backbone
 from polyscene.nn.events import Reader
 from polyscene.nn.heads import ValueScale
@@ -37,7 +39,8 @@ ENCODE_EVENTS = 16_384
 class Known:
     """What a part knows beside its weights.
 
-    Shapes: `prior` (R,) log share of each item's interactions, the answer to an empty history.
+    Shapes: `prior` (R,) log share of each item's interactions, the answer to an empty history. `margin` is
+    added to the scores of items without events.
     """
 
     rows: Rows
@@ -47,12 +50,14 @@ class Known:
     space: ContentSpace | None
     scale: ValueScale
     view: View
+    newcomers: Newcomers
+    margin: float = 0.0
 
     def state(self) -> State:
         """Everything `load` needs."""
         tensors = {"codes": self.rows.codes, "prior": self.prior, "edges": self.reader.edges}
         tensors |= {"scale_mean": self.scale.mean, "scale_spread": self.scale.spread}
-        meta: dict[str, Any] = {"reader": self.reader.meta()}
+        meta: dict[str, Any] = {"reader": self.reader.meta(), "margin": self.margin}
         if self.evidence is not None:
             tensors |= self.evidence.tensors()
         if self.space is not None:
@@ -62,13 +67,13 @@ class Known:
         return State(tensors, meta)
 
     @classmethod
-    def load(cls, state: State, content: Content | None, view: View) -> "Known":
+    def load(cls, state: State, content: Content | None, newcomers: Newcomers, view: View) -> "Known":
         """What `state` tells. Raises BundleError when something is missing."""
         try:
             reader = Reader.load(state.meta["reader"], state.tensors["edges"])
             scale = ValueScale(state.tensors["scale_mean"], state.tensors["scale_spread"])
             rows, prior = Rows(state.tensors["codes"]), state.tensors["prior"]
-            evidence = Evidence.load(state.tensors)
+            evidence, margin = Evidence.load(state.tensors), float(state.meta["margin"])
             space = None
             if content is not None:
                 own = {
@@ -81,7 +86,7 @@ class Known:
             raise BundleError(
                 f"foundation: {problem} is missing or wrong; fit the model again"
             ) from problem
-        return cls(rows, reader, evidence, prior, space, scale, view)
+        return cls(rows, reader, evidence, prior, space, scale, view, newcomers, margin)
 
 
 @dataclass(slots=True, eq=False)
@@ -94,11 +99,7 @@ class FoundationPart:
     network: Backbone
     known: Known
     _items: Floats | None = None
-    _cold: tuple[Catalogue | None, Codes, Floats] = (
-        None,
-        np.zeros(0, np.int32),
-        np.zeros((0, 0), np.float32),
-    )
+    _cold: "Cold | None" = None
     lean: LeanModel | None = None
     effect: ClassVar[frozenset[Effect]] = frozenset({Effect.ADDS})
 
@@ -116,21 +117,18 @@ class FoundationPart:
         scores_BR[empty_B] = known.prior
         scores_BI = known.rows.spread(scores_BR, width)
         if known.space is not None:
-            codes, vectors_ND = self._cold_items(known.space)
-            inside = codes < width
-            scores_BI[:, codes[inside]] = self._cold_scores(vectors_BD, vectors_ND[inside], queries)
-            scores_BI[np.ix_(empty_B, codes[inside])] = known.prior.min(initial=0.0)
+            cold = self._cold_items(known.space)
+            inside = cold.codes < width
+            scores_BI[:, cold.codes[inside]] = self._cold_scores(scores_BR, vectors_BD, cold)[:, inside]
+            scores_BI[np.ix_(empty_B, cold.codes[inside])] = known.prior.min(initial=0.0)
         return scores_BI
 
-    def _cold_scores(self, vectors_BD: Floats, vectors_ND: Floats, queries: Queries) -> Scores:
-        """(B, N) logits of items without events; of evidence they have the popularity of one event."""
-        scores_BN: Scores = vectors_BD @ vectors_ND.T
-        evidence = self.known.evidence
-        if evidence is not None:
-            lengths = self.known.reader.table(queries.history, self.known.rows).lengths
-            gates_BF = evidence.gates(lengths)
-            scores_BN = scores_BN * (1 + gates_BF[:, :1]) + evidence.rare(gates_BF)
-        return scores_BN
+    def _cold_scores(self, scores_BR: Scores, vectors_BD: Floats, cold: "Cold") -> Scores:
+        """(B, N) scores of items without events; without evidence inner products, as all others."""
+        own_BN: Scores = vectors_BD @ cold.vectors.T
+        if self.known.evidence is None:
+            return own_BN
+        return self.known.newcomers.scores(scores_BR, cold.likeness, own_BN) + self.known.margin
 
     def encode(self, queries: Queries) -> Floats:
         """(B, D) what the newest event of each history leads to; zeros where no event is known."""
@@ -201,18 +199,46 @@ class FoundationPart:
                 vectors_BD[block] = self.network(events, items_RD, newest=True).cpu().numpy()
         return vectors_BD, lengths == 0
 
-    def _cold_items(self, space: ContentSpace) -> tuple[Codes, Floats]:
-        """Codes (N,) of items that were not trained on but have content, and their vectors (N, D)."""
+    def margin(self, queries: Queries, seed: int) -> float:
+        """What items without events need beside their scores to get their share, by these histories."""
+        vectors_BD = self.encode(queries)
+        scores_BR = self.score_all(queries)[:, self.known.rows.codes]
+        table = self.known.reader.table(queries.history, self.known.rows)
+        scores_BR[table.rows(), table["row"]] = -np.inf
+        return self.known.newcomers.margin(scores_BR, self._pseudo(), vectors_BD, self.known.prior, seed)
+
+    def _pseudo(self) -> Floats:
+        """(R, D) vectors that the known items would have by content alone."""
+        content_RC = self.network.items.content
+        assert content_RC is not None
+        with torch.inference_mode():
+            pseudo_RD: Floats = self.network.items.cold(content_RC).cpu().numpy()
+        return pseudo_RD
+
+    def _cold_items(self, space: ContentSpace) -> "Cold":
+        """The items that were not trained on but have content."""
         catalogue = self.known.view.catalogue
-        if self._cold[0] is not catalogue:
+        if self._cold is None or self._cold.catalogue is not catalogue:
             every: Codes = np.arange(catalogue.size, dtype=np.int32)
             codes = every[self.known.rows.of(every) < 0]
             content_NC = space.vectors(catalogue, codes)
             some = content_NC.any(1)
             with torch.inference_mode():
                 content = torch.from_numpy(content_NC[some]).to(self.network.items.ids.device)
-                self._cold = catalogue, codes[some], self.network.items.cold(content).cpu().numpy()
-        return self._cold[1:]
+                vectors_ND: Floats = self.network.items.cold(content).cpu().numpy()
+            likeness_NR = self.known.newcomers.likeness(vectors_ND, self._pseudo())
+            self._cold = Cold(catalogue, codes[some], vectors_ND, likeness_NR)
+        return self._cold
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cold:
+    """Items without events: codes (N,), vectors (N, D) and what known items speak for them (N, R)."""
+
+    catalogue: Catalogue
+    codes: Codes
+    vectors: Floats
+    likeness: sparse.csr_matrix
 
 
 class EmbeddingFoundationPart(FoundationPart):
@@ -222,8 +248,9 @@ class EmbeddingFoundationPart(FoundationPart):
         """Codes of all items it can score and their vectors (R + N, D)."""
         if self.known.space is None:
             return self.known.rows.codes, self.items.copy()
-        codes, vectors_ND = self._cold_items(self.known.space)
-        return np.concatenate([self.known.rows.codes, codes]), np.concatenate([self.items, vectors_ND])
+        cold = self._cold_items(self.known.space)
+        codes: Codes = np.concatenate([self.known.rows.codes, cold.codes])
+        return codes, np.concatenate([self.items, cold.vectors])
 
     def query_vectors(self, queries: Queries) -> Floats:
         """(B, D) what the newest event of each history leads to; zeros where no event is known."""
