@@ -2,7 +2,7 @@
 
     python -m bench.foundation                         the rows and what they cost, nothing run
     python -m bench.foundation order query --seeds 3   these rows, means of three seeds on the test part
-    python -m bench.foundation --ablation --seeds 3    each part off, five epochs, on validation
+    python -m bench.foundation --ablation --seeds 3    each part off, small and short, on validation
 
 Every row is one `polyscene evaluate` command, printed beside its figures with the digest of the split.
 Amazon rows want the research data: `--shared FOLDER`. Settings were chosen on validation.
@@ -25,7 +25,13 @@ SMALL = {
 }  # fmt: skip
 """For the Amazon sets: 9 events a user."""
 LINEAR = {"evidence.ease_items": "13000", "evidence.ease_l2": "300"}
+LARGER = {"evidence.ease_items": "19000", "evidence.ease_l2": "300"}
 CONTENT = {"content": "{}", "id_dropout": "0.05"}
+LATER = {
+    "dim": "64", "heads": "1", "epochs": "2", "clock": "query", "evidence.horizon": "later",
+    "objective.ahead": "32", "objective.fade": "1",
+}  # fmt: skip
+"""For what comes over weeks instead of next."""
 OFF = "null"
 
 
@@ -38,6 +44,7 @@ class Row:
     protocol: Literal["loo", "time", "cold"] = "loo"
     fit_on: Literal["all", "train"] = "all"
     model: str = "foundation"
+    against: tuple[str, ...] = ()
 
     def request(self, seed: int, shared: Path | None, on: Literal["test", "valid"]) -> EvaluateRequest:
         """What to evaluate; raises SystemExit where the data is not at hand."""
@@ -56,6 +63,7 @@ class Row:
             on=on,
             fit_on=fit_on,
             baselines=False,
+            against=self.against,
         )
 
 
@@ -66,14 +74,17 @@ ROWS: Mapping[str, Row] = {
     "last": Row("ml-1m", {"clock": "last"}),
     "query": Row("ml-1m", {"clock": "query"}),
     "query-network-alone": Row("ml-1m", {"clock": "query", "evidence": OFF}),
-    "time": Row("ml-1m", protocol="time"),
+    "time": Row("ml-1m", LATER, protocol="time", against=("ease", "recent_popular")),
+    "time-of-next": Row("ml-1m", {"dim": "64", "heads": "1", "epochs": "6"}, protocol="time"),
     "beauty": Row("shared:amazon_beauty", {**SMALL, **LINEAR, **CONTENT}, fit_on="train"),
     "beauty-refit": Row("shared:amazon_beauty", {**SMALL, **LINEAR, **CONTENT}),
     "beauty-without-content": Row("shared:amazon_beauty", {**SMALL, **LINEAR}, fit_on="train"),
     "beauty-transitions-only": Row("shared:amazon_beauty", SMALL, fit_on="train"),
-    "sports": Row("shared:amazon_sports", SMALL, fit_on="train"),
+    "sports": Row("shared:amazon_sports", {**SMALL, **LARGER, **CONTENT}, fit_on="train"),
+    "sports-transitions-only": Row("shared:amazon_sports", SMALL, fit_on="train"),
 }
-QUICK = {"epochs": "5"}
+QUICK = {"dim": "64", "heads": "1", "epochs": "3"}
+"""Half the width and a seventh of the epochs, a minute a run: differences are those of early training."""
 ABLATION: Mapping[str, Mapping[str, str]] = {
     "as shipped": {},
     "no evidence": {"evidence": OFF},
@@ -84,19 +95,15 @@ ABLATION: Mapping[str, Mapping[str, str]] = {
     "no surface (rating values)": {"surface": "false"},
     "HSTU blocks": {"block": "hstu"},
     "SASRec blocks": {"block": "sasrec"},
-    "width 64, one head": {"dim": "64", "heads": "1"},
-    "batches of 6,400 events": {"batch_size": "6400"},
+    "width 128, two heads": {"dim": "128", "heads": "2"},
     "no moving average": {"average": "0"},
-    "dropout 0.1": {"dropout": "0.1"},
     "512 shared negatives": {"objective": '{"loss": "sampled"}'},
     "gBCE": {"objective": '{"loss": "gbce"}'},
     "two next items": {"objective": '{"ahead": 2}'},
     "denoising": {"objective": '{"denoise": 0.1}'},
     "action heads": {"objective": '{"actions": 0.1}'},
     "random windows": {"augment": '{"windows": "random"}'},
-    "crop": {"augment": '{"crop": 0.3}'},
     "clock: events": {"clock": "last"},
-    "clock: events, no time bias": {"clock": "last", "time_bias": "false"},
     "clock: question": {"clock": "query"},
     "clock: question, no time bias": {"clock": "query", "time_bias": "false"},
 }
@@ -112,6 +119,9 @@ def run(name: str, row: Row, args: argparse.Namespace, on: Literal["test", "vali
             values.append(
                 result["fit_cpu_seconds"] if metric == "cpu" else result["metrics"].get(metric, 0.0)
             )
+        for other, gaps in result["comparison"].items():
+            gap = gaps["ndcg@10"]
+            print(f"    minus {other}: {gap['difference']:+.4f} [{gap['low']:+.4f}, {gap['high']:+.4f}]")
         last = {metric: round(values[-1], 4) for metric, values in figures.items()}
         print(f"{name} seed {seed}: {last}, {time.monotonic() - began:.0f} s in all", flush=True)
     means = "  ".join(f"{metric} {statistics.fmean(values):.4f}" for metric, values in figures.items())
