@@ -43,8 +43,8 @@ class EvaluateRequest:
     given. `settings` are ``key=value`` texts for the model's config, `mapping` field -> column of the data,
     `rules` cleaning rules over those of `EVALUATION`. `fit_on`: ``all`` learns from the training and
     validation parts (None means that on ``test``), ``train`` from the training part alone, with early
-    stopping and tuning on the validation part. `ks`: cut-offs, the first is the main one. `against`: further
-    kinds or files to fit beside. `training`: what trainings keep and take.
+    stopping and tuning on the validation part. `ks`: cut-offs, the first is the main one. `against`:
+    further kinds or files to fit beside. `training`: what trainings keep and take.
     """
 
     data: str
