@@ -25,6 +25,15 @@ from polyscene.cli.options import (
     training_of,
 )
 
+AgainstOption = Annotated[
+    list[str] | None,
+    typer.Option("--against", help="Fit this kind (or TOML file) beside too. Repeatable."),
+]
+ProtocolOption = Annotated[
+    Literal["loo", "time", "strong", "random", "cold", "cold_trained"],
+    typer.Option("--protocol", help="How the data is split."),
+]
+
 
 def evaluate(
     data: DataOption,
@@ -34,10 +43,7 @@ def evaluate(
     scenario: Annotated[
         Path | None, typer.Option("--scenario", help="A scenario file instead of a model.")
     ] = None,
-    protocol: Annotated[
-        Literal["loo", "time", "strong", "random", "cold", "cold_trained"],
-        typer.Option(help="How the data is split."),
-    ] = "loo",
+    protocol: ProtocolOption = "loo",
     settings: SetOption = None,
     mapping: MapOption = None,
     mapping_file: MappingOption = None,
@@ -46,10 +52,7 @@ def evaluate(
     on: OnOption = "test",
     fit_on: FitOnOption = None,
     baselines: Annotated[bool, typer.Option(help="Fit popularity and transitions beside.")] = True,
-    against: Annotated[
-        list[str] | None,
-        typer.Option("--against", help="Fit this kind (or TOML file) beside too. Repeatable."),
-    ] = None,
+    against: AgainstOption = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a report with plots here.")] = None,
     checkpoint: CheckpointOption = None,
     tensorboard: TensorboardOption = None,
