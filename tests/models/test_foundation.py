@@ -6,7 +6,8 @@ import pytest
 
 from polyscene.core.arrays import Ragged, RaggedTable
 from polyscene.core.catalogue import Catalogue, Column
-from polyscene.core.config import fill
+from polyscene.core.clock import DAY_MS
+from polyscene.core.config import fill, with_settings
 from polyscene.core.contracts import Data, Embeds, Run, ScoresAll, State, StillView
 from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.queries import Queries, history_of
@@ -127,16 +128,19 @@ def groups_world(users=150, size=12, seed=1):
     return labelled(data, size)
 
 
-def test_items_that_nobody_touched_are_ranked_by_content():
+@pytest.mark.parametrize("evidence", [None, {}])
+def test_items_that_nobody_touched_are_ranked_by_content(evidence):
     data = groups_world()
     untouched = np.setdiff1d(np.arange(12), data.histories["item"])
     assert untouched.tolist() == [9, 10, 11]
-    config = small(content={}, id_dropout=0.3, evidence=None, epochs=20)
+    config = small(content={}, id_dropout=0.3, evidence=evidence, epochs=20)
     part = config.fit(data, Run(seed=0))
     scores = part.score_all(ask([[0, 3], [1, 4], [2, 5]]))
     assert untouched[scores[:, untouched].argmax(1)].tolist() == [9, 10, 11]
-    codes, _ = part.item_vectors()
-    assert sorted(codes.tolist()) == list(range(12))
+    if evidence is None:
+        assert sorted(part.item_vectors()[0].tolist()) == list(range(12))
+    else:
+        assert part.known.margin != 0
     again = config.load(part.state(), Run(view=StillView(data.catalogue)))
     asked = ask([[0, 3]])
     np.testing.assert_allclose(again.score_all(asked), part.score_all(asked), rtol=1e-4, atol=1e-4)
@@ -201,6 +205,43 @@ def test_state_survives_and_a_hole_in_it_is_told(chain, part):
         small().load(State(state.tensors, {}), Run())
     with pytest.raises(BundleError, match="shape"):
         small(layers=1, dim=32).load(state, Run())
+
+
+def test_one_more_event_goes_on_from_what_was_read(chain, part):
+    """Once loaded; the answer is that of a part which keeps nothing."""
+    loaded = small().load(part.state(), Run())
+    plain = small(states_mb=0).load(part.state(), Run())
+    assert loaded.lean.states is not None
+    assert plain.lean.states is None
+    for lists in ([[1, 2, 3]], [[1, 2, 3, 4]], [[1, 2, 3, 4, 5, 6]]):
+        np.testing.assert_allclose(loaded.score_all(ask(lists)), plain.score_all(ask(lists)), atol=1e-4)
+        assert len(loaded.lean.states) == 1
+    from_the_end = small(positions="end", epochs=0)
+    state = from_the_end.fit(chain.data, Run()).state()
+    assert from_the_end.load(state, Run()).lean.states is None
+
+
+def test_what_comes_later_is_foretold_by_what_is_popular_of_late(chain):
+    """All walked in step; of late, item 7 is what everybody takes."""
+    rng, users, steps = np.random.default_rng(0), 400, 10
+    items = rng.integers(0, 7, (users, steps))
+    items[:, -2:] = np.where(rng.random((users, 2)) < 0.7, 7, items[:, -2:])
+    moments = np.tile(np.arange(steps) * 5 * DAY_MS, (users, 1))
+    data = replace(
+        chain.data,
+        users=np.arange(users, dtype=np.int32),
+        histories=history_of(items.tolist(), moments.tolist()),
+        at=steps * 5 * DAY_MS,
+    )
+    settings = {"epochs": 1, "evidence.horizon": "later", "evidence.ease_items": 0, "evidence.lags": 0}
+    later = with_settings(small(), {key: str(each) for key, each in settings.items()}, "test").fit(
+        data, Run()
+    )
+    evidence = later.known.evidence
+    assert len(evidence.popularity) == 4
+    assert evidence.popularity[1:, 7].min() > evidence.popularity[0, 7]
+    scores = later.score_all(ask([[0, 1, 2]], data.size))[0]
+    assert np.argmax(scores) == 7
 
 
 def test_equal_seeds_give_equal_weights(chain):

@@ -51,4 +51,4 @@ def test_the_margin_gives_the_share_that_was_asked_for(share):
 
 
 def test_no_margin_where_nothing_can_play_new():
-    assert Newcomers().margin(np.zeros((3, 4), np.float32), KNOWN[:4], KNOWN[:3], np.zeros(4), 0) == 0.0
+    assert Newcomers().margin(np.zeros((3, 1), np.float32), KNOWN[:1], KNOWN[:3], np.zeros(1), 0) == 0.0

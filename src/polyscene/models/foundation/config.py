@@ -61,7 +61,8 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
     learn to do without their id.
 
     `batch_size` counts events. With ``run.validate`` it is scored every `validate_every` epochs and stops
-    after `patience` scores without a better one. An empty history gets the log popularity.
+    after `patience` scores without a better one. An empty history gets the log popularity. A part that was
+    loaded keeps up to `states_mb` of what it read, so that one more event of a user costs one step.
 
     Source: SASRec (Kang and McAuley 2018) with full softmax (Klenitskiy and Vasilev 2023), LiGR blocks
     (Borisyuk et al. 2024), relative position and time biases and the pointwise block of HSTU (Zhai et al.
@@ -92,6 +93,7 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
     batch_size: Positive = 1600
     validate_every: Positive = 2
     patience: Positive = 3
+    states_mb: Annotated[float, msgspec.Meta(ge=0)] = 64.0
 
     def __post_init__(self) -> None:
         if self.dim % self.heads:
@@ -239,9 +241,8 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
         known = Known.load(state, self.content, self.newcomers, run.view or StillView(Catalogue.bare(0)))
         network = self._network(known, torch.Generator(machine.device_of(run)))
         put_tensors(network, state.tensors)
-        return (
-            part_of(network.eval().requires_grad_(False), known).settled().with_lean(self.block, self.heads)
-        )
+        part = part_of(network.eval().requires_grad_(False), known).settled()
+        return part.with_lean(self.block, self.heads, self.states_mb)
 
 
 def _log_share(seen: Array, count: int) -> Floats:

@@ -69,10 +69,10 @@ class Newcomers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         would have were they new; `popularity_R` log share of each.
         """
         R = len(pseudo_RD)
-        plays = np.zeros(R, bool)
-        plays[np.random.default_rng(seed).permutation(R)[: R // PLAY_NEW]] = True
-        if not plays.any() or not len(scores_BR):
+        if R < 2 or not len(scores_BR):
             return 0.0
+        plays = np.zeros(R, bool)
+        plays[np.random.default_rng(seed).permutation(R)[: max(1, R // PLAY_NEW)]] = True
         old_BR = scores_BR[:, ~plays]
         new_BN = self.scores(
             old_BR,

@@ -146,14 +146,20 @@ class FoundationPart:
         """The part when its weights will not change any more: item vectors are made once."""
         return replace(self, _items=self.items.copy())
 
-    def with_lean(self, block: BlockKind, heads: int) -> "FoundationPart":
-        """The part with its lean form, where it runs on a CPU; item vectors are shared."""
+    def with_lean(self, block: BlockKind, heads: int, states_mb: float) -> "FoundationPart":
+        """The part with its lean form, where it runs on a CPU; item vectors are shared.
+
+        It keeps what it read of the latest histories, unless positions are counted from the newest event.
+        """
         if self.network.items.ids.device.type != "cpu":
             return self
         state, reader = self.state(), self.known.reader
         tensors = {name: each for name, each in state.tensors.items() if not name.startswith("items.")}
         meta = {"form": {"block": block, "heads": heads, **reader.meta()}}
-        return replace(self, lean=LeanModel.of(State({**tensors, "items": self.items}, meta)))
+        lean = LeanModel.of(State({**tensors, "items": self.items}, meta))
+        if states_mb and lean.backbone.ages is None:
+            lean = lean.remembering(states_mb)
+        return replace(self, lean=lean)
 
     def state(self) -> State:
         """What it knows, and every weight."""
