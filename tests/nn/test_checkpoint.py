@@ -1,5 +1,6 @@
 import json
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from polyscene.core.contracts import Run, Training
 from polyscene.core.errors import BundleError
 from polyscene.models.sasrec import SasRec
 from polyscene.nn.checkpoint import STATE, forget, identity
+from polyscene.nn.course import OptimiserKind
 from polyscene.testing.worlds import noise
 
 from .training import KilledError, Net, Points, fit, keeping, weights
@@ -34,6 +36,16 @@ def test_a_broken_training_ends_as_a_whole_one(tmp_path, stop):
     # The bar that stops comes before the checkpoint of its step.
     went_on = [line for line in run.warnings if f"went on from step {stop - 1} of 30" in line]
     assert bool(went_on) == (stop > 1)
+
+
+@pytest.mark.parametrize("optimiser", get_args(OptimiserKind))
+def test_every_optimiser_goes_on_with_its_moments(tmp_path, optimiser):
+    whole, broken = Net(), Net()
+    expected = fit(whole, optimiser=optimiser)
+    with pytest.raises(KilledError):
+        fit(Net(), keeping(tmp_path, stop=9), optimiser=optimiser)
+    assert fit(broken, keeping(tmp_path), optimiser=optimiser) == expected
+    assert torch.equal(weights(whole), weights(broken))
 
 
 def test_without_the_generators_it_would_not(tmp_path):

@@ -1,4 +1,5 @@
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -7,7 +8,9 @@ from torch import nn
 from polyscene.core.contracts import Run
 from polyscene.core.errors import ConfigError
 from polyscene.nn import loop
+from polyscene.nn.course import Course, OptimiserKind
 from polyscene.nn.loop import Pace, Plan, train
+from polyscene.nn.pace import ScheduleKind, rate
 
 
 class Points:
@@ -58,6 +61,47 @@ def test_a_line_is_found():
     assert model.bias.item() == pytest.approx(-1, abs=0.02)
     assert not model.training
     assert not any(each.requires_grad for each in model.parameters())
+
+
+RATES = {"adamw": 0.1, "adam": 0.1, "adagrad": 1.0, "sgd": 0.5, "momentum": 0.1}
+
+
+@pytest.mark.parametrize("schedule", get_args(ScheduleKind))
+@pytest.mark.parametrize("optimiser", get_args(OptimiserKind))
+def test_every_optimiser_and_schedule_finds_it(optimiser, schedule):
+    model = line()
+    fit(model, optimiser=optimiser, schedule=schedule, learning_rate=RATES[optimiser])
+    assert model.weight.item() == pytest.approx(3, abs=0.3)
+    assert model.bias.item() == pytest.approx(-1, abs=0.15)
+
+
+def test_decay_is_a_share_with_adamw_and_part_of_the_gradient_with_the_others():
+    """Where the loss is flat: Adam makes a whole step of whatever gradient it sees, AdamW takes the share."""
+    found = {}
+    for optimiser in ("adamw", "adam", "sgd"):
+        model = line()
+        model.weight.data.fill_(4.0)
+        fixed = {"epochs": 1, "l2": 0.5, "schedule": "constant", "warm_up": 0.0}
+        course = Course(model, Plan(learning_rate=0.1, optimiser=optimiser, **fixed), Pace(1, None))
+        course.step(lambda batch, model=model: 0 * model(batch).sum(), [(torch.ones(1, 1), 1.0)])
+        found[optimiser] = model.weight.item()
+    assert found == pytest.approx({"adamw": 3.8, "adam": 3.9, "sgd": 3.8}, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "half", "end"),
+    [
+        ("cosine", 0.5, 0.0),
+        ("linear", 0.5, 0.0),
+        ("inverse_root", math.sqrt(0.1 / 0.55), math.sqrt(0.1)),
+        ("constant", 1.0, 1.0),
+    ],
+)
+def test_rates_rise_along_a_line_and_fall_by_the_schedule(schedule, half, end):
+    assert rate(0.05, 0.1, schedule) == pytest.approx(0.5)
+    assert rate(0.1, 0.1, schedule) == pytest.approx(1.0)
+    assert rate(0.55, 0.1, schedule) == pytest.approx(half)  # the middle of what comes after the rise
+    assert rate(1.0, 0.1, schedule) == pytest.approx(end, abs=1e-6)
 
 
 def test_equal_runs_give_equal_weights():

@@ -14,7 +14,6 @@ from torch import Tensor
 
 from polyscene.core.arrays import Array, Codes, Floats, Ragged, RaggedTable, Scores, offsets_of
 from polyscene.core.catalogue import Catalogue
-from polyscene.core.config import Config
 from polyscene.core.contracts import Data, Effect, Run, State, StillView, View
 from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.queries import Queries
@@ -31,6 +30,7 @@ from polyscene.nn.generator import CodeLoss, Generator, Sizes, tokens_of
 from polyscene.nn.layers import BlockKind, Shape
 from polyscene.nn.rqvae import rq_vae
 from polyscene.nn.semantic_ids import Quality, residual_kmeans, with_ordinals
+from polyscene.nn.trained import Trained
 from polyscene.nn.weights import put_tensors, tensors_of
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -41,7 +41,7 @@ SEARCH_CELLS = 4_000_000
 """Logits that a search may hold at once; more queries are answered in blocks."""
 
 
-class Generative(Config, frozen=True, kw_only=True, tag="generative"):
+class Generative(Trained, frozen=True, kw_only=True, tag="generative"):
     """A decoder that writes the semantic id of the next item; a beam search keeps it to eligible ones.
 
     Item vectors (content and behaviour, see `ItemSpace`; `content_weight` is content's share) are cut into
@@ -81,11 +81,6 @@ class Generative(Config, frozen=True, kw_only=True, tag="generative"):
     smoothing: Share = 0.1
     beam: Positive = 64
     epochs: Annotated[int, msgspec.Meta(ge=0)] = 30
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 3e-3
-    l2: Annotated[float, msgspec.Meta(ge=0)] = 0.01
-    batch_size: Positive = 1600
-    validate_every: Positive = 2
-    patience: Positive = 3
 
     def __post_init__(self) -> None:
         if self.dim % self.heads:
@@ -105,6 +100,7 @@ class Generative(Config, frozen=True, kw_only=True, tag="generative"):
         with machine.settled(run) as device:
             chance = torch.Generator(device).manual_seed(run.seed)
             network = self._network(len(rows), chance)
+            self.start(network, chance)
             if warm is not None and _alike(network, self, warm):
                 given = warm.given.kept(data.catalogue, rows)
                 _start_from(network, warm, rows)
@@ -141,15 +137,7 @@ class Generative(Config, frozen=True, kw_only=True, tag="generative"):
             hidden_ND = network.read(batch.inputs, cross_entropy.tokens_RC)[batch.inputs.real]
             return cross_entropy(network, hidden_ND, batch.targets)
 
-        plan = loop.Plan(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            l2=self.l2,
-            validate_every=self.validate_every,
-            patience=self.patience,
-            label="generative",
-            identity=source,
-        )
+        plan = self.plan("generative", source)
         loop.train(network, batches, loss, plan, run, None if judge is None else lambda: judge(part))
 
     def load(self, state: State, run: Run) -> "GenerativePart":

@@ -13,7 +13,6 @@ from torch import Tensor, nn
 
 from polyscene.core.answer import answer
 from polyscene.core.arrays import Bools, Codes, Floats, Ragged, RaggedTable, Scores
-from polyscene.core.config import Config
 from polyscene.core.contracts import Data, Effect, Run, State
 from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.memo import remember
@@ -28,6 +27,7 @@ from polyscene.nn.layers import BlockKind, Shape, Trunk, table
 from polyscene.nn.losses import full_softmax
 from polyscene.nn.negatives import Sampler
 from polyscene.nn.objectives import sampled_softmax
+from polyscene.nn.trained import Trained
 from polyscene.nn.weights import put_tensors, tensors_of
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -35,13 +35,12 @@ ENCODE_EVENTS = 16_384
 """Padded events encoded at once when many queries come together."""
 
 
-class SasRec(Config, frozen=True, kw_only=True, tag="sasrec"):
+class SasRec(Trained, frozen=True, kw_only=True, tag="sasrec"):
     """A causal Transformer over the newest `max_len` events.
 
     An item's score is its vector's inner product with what the newest event leads to. `batch_size` counts
     events, not users. ``loss="full"`` compares with every item, ``"sampled"`` with `negatives` random
-    ones, for catalogues too large for the former. With ``run.validate`` it is scored every
-    `validate_every` epochs and stops after `patience` scores without a better one. Unknown items of a
+    ones, for catalogues too large for the former. See `Trained` for how it learns. Unknown items of a
     history are skipped; an empty history gets the log popularity. Items put after the fit are not scored.
 
     Source: Kang and McAuley 2018 (SASRec), with full softmax (Klenitskiy and Vasilev 2023), LiGR blocks
@@ -57,12 +56,6 @@ class SasRec(Config, frozen=True, kw_only=True, tag="sasrec"):
     dropout: Annotated[float, msgspec.Meta(ge=0, lt=1)] = 0.2
     loss: Literal["full", "sampled"] = "full"
     negatives: Positive = 512
-    epochs: Annotated[int, msgspec.Meta(ge=0)] = 20
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 3e-3
-    l2: Annotated[float, msgspec.Meta(ge=0)] = 0.01
-    batch_size: Positive = 1600
-    validate_every: Positive = 2
-    patience: Positive = 3
 
     def __post_init__(self) -> None:
         if self.dim % self.heads:
@@ -82,6 +75,7 @@ class SasRec(Config, frozen=True, kw_only=True, tag="sasrec"):
         with machine.settled(run) as device:
             chance = torch.Generator(device).manual_seed(run.seed)
             network = Network(self, len(rows), chance)
+            self.start(network, chance)
             if warm is not None:
                 network.start_from(warm, rows)
             part = SasRecPart(rows, network, _log_share(sequences.values, len(rows)), self.max_len)
@@ -106,15 +100,7 @@ class SasRec(Config, frozen=True, kw_only=True, tag="sasrec"):
                 return full_softmax(hidden_ND, network.items, batch.targets)
             return sampled_softmax(hidden_ND, network.items, batch.targets, sampler.draw(batch.targets))
 
-        plan = loop.Plan(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            l2=self.l2,
-            validate_every=self.validate_every,
-            patience=self.patience,
-            label="sasrec",
-            identity=learned,
-        )
+        plan = self.plan("sasrec", learned)
         loop.train(network, batches, loss, plan, run, None if judge is None else lambda: judge(part))
 
     def load(self, state: State, run: Run) -> "SasRecPart":

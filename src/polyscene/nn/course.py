@@ -6,34 +6,38 @@ Legend: P parameters in all.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from polyscene.core.arrays import Array
 from polyscene.core.errors import ConfigError
-from polyscene.nn.pace import Pace, cosine
+from polyscene.nn.pace import Pace, ScheduleKind, rate
 from polyscene.nn.weights import Weights
 
 T = TypeVar("T")
 _COUNTS = ("epochs", "place", "steps", "stale", "total", "loss", "finished")
-_MOMENTS = ("step", "exp_avg", "exp_avg_sq")
+MOMENTUM = 0.9
+OptimiserKind = Literal["adamw", "adam", "adagrad", "sgd", "momentum"]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How to train.
 
-    The learning rate rises from 0 over the first `warm_up` share of all steps, then falls to 0 along a
-    cosine. `l2` is AdamW's decoupled weight decay; `average` the decay of the moving average of weights,
-    which is what gets validated and kept; `clip` the largest gradient norm. Validation every
-    `validate_every` epochs; `patience` validations without a better one end the training. `identity`:
-    what the training learns from, in which form (`checkpoint.identity`); without it none is kept.
+    The learning rate rises from 0 over the first `warm_up` share of all steps, then falls by the
+    `schedule`. `l2` is weight decay, AdamW's decoupled, else part of the gradient; `average` the decay of
+    the moving average of weights, which is what gets validated and kept; `clip` the largest gradient norm.
+    Validation every `validate_every` epochs; `patience` validations without a better one end the training.
+    `identity`: what the training learns from, in which form (`checkpoint.identity`); without it none is
+    kept.
     """
 
     epochs: int
     learning_rate: float
+    optimiser: OptimiserKind = "adamw"
+    schedule: ScheduleKind = "cosine"
     l2: float = 0.01
     betas: tuple[float, float] = (0.9, 0.98)
     warm_up: float = 0.05
@@ -56,9 +60,7 @@ class Course:
     def __init__(self, model: nn.Module, plan: Plan, pace: Pace) -> None:
         self.model, self.plan, self.pace = model, plan, pace
         self.weights = Weights(model)
-        self.optimiser = torch.optim.AdamW(
-            [self.weights.flat], lr=0.0, betas=plan.betas, weight_decay=plan.l2, fused=True
-        )
+        self.optimiser = _optimiser(self.weights.flat, plan)
         self.generators = generators_of(model)
         self.epochs = self.place = self.steps = self.stale = 0
         self.total, self.loss, self.used_rate = 0.0, math.nan, 0.0
@@ -84,7 +86,7 @@ class Course:
         if self.plan.clip < math.inf:
             nn.utils.clip_grad_norm_(self.weights.flat, self.plan.clip)
         share = self.pace.at(self.steps)
-        self.used_rate = self.plan.learning_rate * cosine(share, self.plan.warm_up)
+        self.used_rate = self.plan.learning_rate * rate(share, self.plan.warm_up, self.plan.schedule)
         self.optimiser.param_groups[0]["lr"] = self.used_rate
         self.optimiser.step()
         self.optimiser.zero_grad(set_to_none=False)
@@ -136,8 +138,8 @@ class Course:
             found["best"] = self.best[1]
         if not self.finished:
             found["flat"] = self.weights.flat.detach()
-            moments = self.optimiser.state[self.weights.flat]
-            found |= {f"optimiser.{name}": moments[name] for name in _MOMENTS}
+            moments = self.optimiser.state[self.weights.flat].items()
+            found |= {f"optimiser.{name}": each for name, each in moments if isinstance(each, Tensor)}
             found |= {f"chance.{number}": each for number, each in enumerate(self.chance())}
         return {name: each.cpu().numpy() for name, each in found.items()}
 
@@ -154,10 +156,28 @@ class Course:
             self.best = facts["score"], found["best"].to(self.weights.average)
         if not self.finished:
             self.weights.flat.data.copy_(found["flat"])
-            moments = {name: found[f"optimiser.{name}"] for name in _MOMENTS}
+            moments = {
+                name.removeprefix("optimiser."): each
+                for name, each in found.items()
+                if name.startswith("optimiser.")
+            }
             groups = self.optimiser.state_dict()["param_groups"]
             self.optimiser.load_state_dict({"state": {0: moments}, "param_groups": groups})
             self.put_chance([found[f"chance.{number}"] for number in range(len(self.generators))])
+
+
+def _optimiser(flat: nn.Parameter, plan: Plan) -> torch.optim.Optimizer:
+    """One pass over one vector; its learning rate is set at each step."""
+    match plan.optimiser:
+        case "adamw":
+            return torch.optim.AdamW([flat], lr=0.0, betas=plan.betas, weight_decay=plan.l2, fused=True)
+        case "adam":
+            return torch.optim.Adam([flat], lr=0.0, betas=plan.betas, weight_decay=plan.l2, fused=True)
+        case "adagrad":
+            return torch.optim.Adagrad([flat], lr=0.0, weight_decay=plan.l2, fused=True)
+        case "sgd" | "momentum" as kind:
+            momentum = MOMENTUM if kind == "momentum" else 0.0
+            return torch.optim.SGD([flat], lr=0.0, momentum=momentum, weight_decay=plan.l2, fused=True)
 
 
 def generators_of(model: nn.Module) -> list[torch.Generator]:

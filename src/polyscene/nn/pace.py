@@ -2,6 +2,9 @@
 
 import math
 import time
+from typing import Literal
+
+ScheduleKind = Literal["cosine", "linear", "inverse_root", "constant"]
 
 
 class Pace:
@@ -50,8 +53,21 @@ class Pace:
         return (time.monotonic() - self._began) / max(self.budget_s - self.reserve_s, 1e-9)
 
 
-def cosine(share: float, warm_up: float) -> float:
-    """What part of the learning rate holds at `share` of a training: up a line, then down a cosine to 0."""
+def rate(share: float, warm_up: float, schedule: ScheduleKind = "cosine") -> float:
+    """What part of the learning rate holds at `share` of a training: up a line, then down by the schedule.
+
+    Cosine and line end at 0, ``"inverse_root"`` falls with the root of what was done (Vaswani et al. 2017),
+    ``"constant"`` stays.
+    """
     if share < warm_up:
         return share / warm_up
-    return 0.5 * (1 + math.cos(math.pi * (share - warm_up) / (1 - warm_up)))
+    done = (share - warm_up) / (1 - warm_up)
+    match schedule:
+        case "cosine":
+            return 0.5 * (1 + math.cos(math.pi * done))
+        case "linear":
+            return 1 - done
+        case "inverse_root":
+            return math.sqrt(max(warm_up, 1e-3) / max(share, 1e-3))
+        case "constant":
+            return 1.0

@@ -12,7 +12,6 @@ import torch
 
 from polyscene.core.arrays import Array, Floats, Ragged, RaggedTable
 from polyscene.core.catalogue import Catalogue
-from polyscene.core.config import Config
 from polyscene.core.contracts import Data, Holdout, Run, State, StillView
 from polyscene.core.errors import ConfigError
 from polyscene.core.queries import Queries
@@ -33,6 +32,7 @@ from polyscene.nn.evidence import Counted, usual_weights, weigh
 from polyscene.nn.heads import ValueScale
 from polyscene.nn.layers import BlockKind, Shape
 from polyscene.nn.teaching import Objective, Teacher
+from polyscene.nn.trained import Trained
 from polyscene.nn.weights import put_tensors
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
@@ -43,7 +43,7 @@ WEIGHED_SHARE = 0.1
 """Of all events, the newest, on which evidence that shall foretell what comes later is weighed."""
 
 
-class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
+class Foundation(Trained, frozen=True, kw_only=True, tag="foundation"):
     """One Transformer that learns from every event, whatever scenario it came from.
 
     It reads the newest `max_len` events: item, and with `surface` the kind of action, its value, the
@@ -60,9 +60,9 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
     `newcomers` says (without evidence by their vectors alone); `id_dropout` is the share of items that
     learn to do without their id.
 
-    `batch_size` counts events. With ``run.validate`` it is scored every `validate_every` epochs and stops
-    after `patience` scores without a better one. An empty history gets the log popularity. A part that was
-    loaded keeps up to `states_mb` of what it read, so that one more event of a user costs one step.
+    `batch_size` counts events; see `Trained` for how it learns. An empty history gets the log popularity. A
+    part that was loaded keeps up to `states_mb` of what it read, so that one more event of a user costs one
+    step.
 
     Source: SASRec (Kang and McAuley 2018) with full softmax (Klenitskiy and Vasilev 2023), LiGR blocks
     (Borisyuk et al. 2024), relative position and time biases and the pointwise block of HSTU (Zhai et al.
@@ -86,13 +86,6 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
     evidence: Counted | None = Counted()
     objective: Objective = Objective()
     augment: Augment = Augment()
-    epochs: Annotated[int, msgspec.Meta(ge=0)] = 20
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 3e-3
-    l2: Annotated[float, msgspec.Meta(ge=0)] = 0.01
-    average: Share = 0.999
-    batch_size: Positive = 1600
-    validate_every: Positive = 2
-    patience: Positive = 3
     states_mb: Annotated[float, msgspec.Meta(ge=0)] = 64.0
 
     def __post_init__(self) -> None:
@@ -125,6 +118,7 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
         with machine.settled(run) as device:
             chance = torch.Generator(device).manual_seed(run.seed)
             network = self._network(known, chance)
+            self.start(network, chance)
             if warm is not None:
                 warm.lend(network, rows)
             part = part_of(network, known)
@@ -214,16 +208,7 @@ class Foundation(Config, frozen=True, kw_only=True, tag="foundation"):
     ) -> None:
         if not lessons.steps:
             run.warnings.append("foundation: no history has two events, so there was nothing to learn from")
-        plan = loop.Plan(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            l2=self.l2,
-            average=self.average,
-            validate_every=self.validate_every,
-            patience=self.patience,
-            label="foundation",
-            identity=learned,
-        )
+        plan = self.plan("foundation", learned)
         judge = run.validate
         loop.train(
             part.network, lessons, teacher, plan, run, None if judge is None else lambda: judge(part)
