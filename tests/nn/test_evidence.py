@@ -175,6 +175,7 @@ def test_evidence_comes_back_as_it_was_saved(of):
 def test_linear_weights_solve_their_least_squares():
     grams, l2 = gram(table(LISTS).ragged("row"), COUNT), 2.0
     weights = ease_weights(grams.copy(), l2)
+    assert weights.flags.c_contiguous
     slope = grams @ weights + l2 * weights - grams
     np.testing.assert_array_equal(np.diag(weights), np.zeros(COUNT))
     np.testing.assert_allclose(slope - np.diag(np.diag(slope)), np.zeros((COUNT, COUNT)), atol=1e-5)

@@ -117,7 +117,8 @@ def ease_weights(gram_RR: Floats, l2: float) -> Floats:
     """
     gram_RR[np.diag_indices_from(gram_RR)] += l2
     inverse = linalg.inv(gram_RR, assume_a="pos", overwrite_a=True, check_finite=False)
-    weights: Floats = (inverse / -np.diag(inverse)).astype(np.float32)
+    # LAPACK gives columns; a sparse product wants rows, and would copy the whole square at every call.
+    weights: Floats = np.ascontiguousarray(inverse / -np.diag(inverse), np.float32)
     np.fill_diagonal(weights, 0)
     return weights
 
