@@ -125,7 +125,8 @@ def top(scores_BI: Scores, take: int) -> Slates:
     clean = np.asarray(scores_BI, np.float32)
     if np.isnan(clean.max()):
         clean = np.where(np.isnan(clean), np.float32(-np.inf), clean)
-    cut_B1 = np.partition(clean, width - take, axis=1)[:, width - take, None]
+    # Negated, because NumPy's partition takes twenty times as long where many equal values stand first.
+    cut_B1 = -np.partition(-clean, take - 1, axis=1)[:, take - 1, None]
     cut_B1 = np.maximum(cut_B1, np.finfo(np.float32).min)
     chosen = clean >= cut_B1
     # Flat places and a division: several times quicker than the places of a block by row and column.
