@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from polyscene.core.answer import answer
-from polyscene.core.arrays import Array, RaggedTable, Scores
+from polyscene.core.arrays import Array, Scores
 from polyscene.core.config import Config
 from polyscene.core.contracts import Data, Effect, Run, State
 from polyscene.core.errors import BundleError, ConfigError
@@ -21,13 +21,12 @@ from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
 from polyscene.core.states import unpack
 from polyscene.models.foundation import Foundation, FoundationPart
-from polyscene.models.foundation.part import Known, part_of
+from polyscene.models.foundation.part import part_of
 from polyscene.nn import loop, machine
 from polyscene.nn.adapters import Adapter, ScenarioLessons, until_last
-from polyscene.nn.augment import similar_items
 from polyscene.nn.checkpoint import identity
 from polyscene.nn.course import generators_of
-from polyscene.nn.events import Lessons, Syllabus
+from polyscene.nn.events import Lessons
 from polyscene.nn.teaching import Teacher
 from polyscene.nn.weights import put_tensors, tensors_of
 
@@ -109,11 +108,13 @@ class Adapted(Config, frozen=True, kw_only=True, tag="adapted"):
         chance = generators_of(taught)[0].manual_seed(run.seed)
         adapter = Adapter(taught, self.rank, chance)
         teacher = Teacher.of(taught, objective, table, len(known.rows), chance)
-        syllabus = self._syllabus(known, table, run.seed)
+        # Varied as the base's histories are, or an adapter learns its few by heart.
+        syllabus = self.base.syllabus(table, known, run.seed)
         lessons = Lessons(known.reader, table, syllabus, base.network.items.ids.device)
         if not lessons.steps:
             return part
-        plan = self._plan(data, code)
+        usual = self.base.plan(f"adapter {code}", identity(self, data))
+        plan = replace(usual, epochs=self.epochs, learning_rate=self.learning_rate, l2=self.l2)
         judge = run.validate
         validate = None if judge is None else lambda: judge(part.adding(code, adapter))
         outcome = loop.train(
@@ -125,26 +126,6 @@ class Adapted(Config, frozen=True, kw_only=True, tag="adapted"):
             )
             return part
         return part.adding(code, adapter)
-
-    def _syllabus(self, known: Known, table: RaggedTable, seed: int) -> Syllabus:
-        """Histories are varied as the base's are, or an adapter learns its few by heart."""
-        hide = self.base.hide_query if known.reader.clock == "query" else 0.0
-        objective, augment, similar = self.base.objective, self.base.augment, None
-        if augment.mask or augment.substitute:
-            similar = similar_items(table.ragged("row"), len(known.rows))
-        return Syllabus(self.base.batch_size, seed, hide, objective.ahead, objective.fade, augment, similar)
-
-    def _plan(self, data: Data, code: int) -> loop.Plan:
-        return loop.Plan(
-            epochs=self.epochs,
-            learning_rate=self.learning_rate,
-            l2=self.l2,
-            average=self.base.average,
-            validate_every=self.base.validate_every,
-            patience=self.base.patience,
-            label=f"adapter {code}",
-            identity=identity(self, data),
-        )
 
     def load(self, state: State, run: Run) -> "AdaptedPart":
         """The part as it was saved. Raises BundleError when a tensor is missing or of wrong shape."""

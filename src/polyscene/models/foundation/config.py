@@ -122,7 +122,7 @@ class Foundation(Trained, frozen=True, kw_only=True, tag="foundation"):
             if warm is not None:
                 warm.lend(network, rows)
             part = part_of(network, known)
-            lessons = Lessons(reader, table, self._syllabus(table, known, run.seed), device)
+            lessons = Lessons(reader, table, self.syllabus(table, known, run.seed), device)
             teacher = Teacher.of(network, self.objective, table, len(rows), chance)
             self._train(part, lessons, teacher, run, identity(self, data))
             evidence = self._weighed(part, (learned, data), held)
@@ -195,7 +195,8 @@ class Foundation(Trained, frozen=True, kw_only=True, tag="foundation"):
         )
         return Backbone(items, shape, equipment, chance)
 
-    def _syllabus(self, table: RaggedTable, known: Known, seed: int) -> Syllabus:
+    def syllabus(self, table: RaggedTable, known: Known, seed: int) -> Syllabus:
+        """How the histories of `table`, of rows of `known`, are cut and varied for learning."""
         similar = None
         if self.augment.mask or self.augment.substitute:
             similar = similar_items(table.ragged("row"), len(known.rows))
