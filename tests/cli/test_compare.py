@@ -1,4 +1,4 @@
-"""`polyscene compare-scenarios` says which form to serve in each scenario."""
+"""`polyscene compare` says which model is best, `compare-scenarios` which form a scenario wants."""
 
 import json
 
@@ -52,3 +52,24 @@ def test_what_has_no_three_forms_is_refused(polyscene, circle, shop):
     assert lone.returncode == 2
     assert "circle" in lone.stderr
     assert "--map scenario=COLUMN" in lone.stderr
+
+
+MAP = ("--map", "user=who", "--map", "item=what", "--map", "time=when")
+
+
+def test_models_stand_in_a_table_the_best_first(polyscene, circle, tmp_path):
+    page = tmp_path / "page.html"
+    command = ("compare", "--data", circle, *MAP, "--quiet", "--html", page)
+    done = polyscene(*command, "--model", "popular", "--model", "covisit", "--model", "ease")
+    assert done.returncode == 0, done.stderr
+    lines = [line.split()[0] for line in done.stdout.splitlines() if line.strip() and "─" not in line]
+    assert lines[1:3] == ["model", "covisit"]
+    assert {"popular", "ease"} == set(lines[3:])
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "3 models on" in page.read_text(encoding="utf-8")
+
+
+def test_one_model_is_no_comparison(polyscene, circle):
+    done = polyscene("compare", "--data", circle, *MAP, "--model", "ease")
+    assert done.returncode == 2
+    assert "got 1 models; name two or more" in done.stderr

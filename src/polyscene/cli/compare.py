@@ -1,4 +1,4 @@
-"""`polyscene compare-scenarios`: does each scenario gain from the events of the others?"""
+"""`polyscene compare` and `compare-scenarios`: which model is best, and for which scenario."""
 
 from typing import Annotated, Literal
 
@@ -8,16 +8,63 @@ from polyscene.cli import show
 from polyscene.cli.options import (
     DataOption,
     FitOnOption,
+    HtmlOption,
     JsonOption,
     MapOption,
     MappingOption,
     OnOption,
+    ProtocolOption,
     QuietOption,
     RuleOption,
     SetOption,
     pairs,
     reading_of,
 )
+
+
+def compare(
+    data: DataOption,
+    models: Annotated[
+        list[str] | None,
+        typer.Option("--model", help="A kind (`polyscene models`), or a TOML file with one. Repeat it."),
+    ] = None,
+    protocol: ProtocolOption = "loo",
+    mapping: MapOption = None,
+    mapping_file: MappingOption = None,
+    rules: RuleOption = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    on: OnOption = "test",
+    fit_on: FitOnOption = None,
+    html: HtmlOption = None,
+    json: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Fit several models on the same data, ask the same questions, print accuracy and cost, best first."""
+    from polyscene.evaluate.comparison import terminal
+    from polyscene.jobs.compare import compare_models
+    from polyscene.jobs.evaluate import EvaluateRequest
+    from polyscene.observe.bars import progress
+
+    reading = reading_of(mapping_file, mapping, rules)
+    request = EvaluateRequest(
+        data=data,
+        protocol=protocol,
+        mapping=reading.mapping,
+        rules=reading.rules,
+        seed=seed,
+        on=on,
+        fit_on=fit_on,
+        html=html,
+    )
+    result = compare_models(request, models or (), progress(quiet))
+    for warning in result["warnings"]:
+        show.note(f"warning: {warning}")
+    for name, why in result["failed"].items():
+        show.note(f"{name} was left out: {why}")
+    if json:
+        show.as_json(result)
+        return
+    terminal(result)
 
 
 def compare_scenarios(
@@ -42,8 +89,8 @@ def compare_scenarios(
 
     A form that is worse than the scenario's own beyond the 95 % interval of the difference does harm.
     """
+    from polyscene.jobs.compare import compare_scenarios as job
     from polyscene.jobs.evaluate import EvaluateRequest
-    from polyscene.jobs.evaluate import compare_scenarios as job
     from polyscene.observe.bars import progress
 
     reading = reading_of(mapping_file, mapping, rules)

@@ -1,7 +1,7 @@
 """`polyscene evaluate`: one model or scenario, one protocol, every figure."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -10,12 +10,14 @@ from polyscene.cli.options import (
     CheckpointOption,
     DataOption,
     FitOnOption,
+    HtmlOption,
     JsonOption,
     MapOption,
     MappingOption,
     MemoryOption,
     OnOption,
     ProfileOption,
+    ProtocolOption,
     QuietOption,
     RuleOption,
     SetOption,
@@ -28,10 +30,6 @@ from polyscene.cli.options import (
 AgainstOption = Annotated[
     list[str] | None,
     typer.Option("--against", help="Fit this kind (or TOML file) beside too. Repeatable."),
-]
-ProtocolOption = Annotated[
-    Literal["loo", "time", "strong", "random", "cold", "cold_trained"],
-    typer.Option("--protocol", help="How the data is split."),
 ]
 
 
@@ -53,7 +51,7 @@ def evaluate(
     fit_on: FitOnOption = None,
     baselines: Annotated[bool, typer.Option(help="Fit popularity and transitions beside.")] = True,
     against: AgainstOption = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Write a report with plots here.")] = None,
+    html: HtmlOption = None,
     checkpoint: CheckpointOption = None,
     tensorboard: TensorboardOption = None,
     profile: ProfileOption = None,

@@ -16,21 +16,31 @@ LETTER = 6.8
 """Width of a letter of an axis."""
 
 
-def bars(rows: Sequence[tuple[str, float, float, float]], title: str) -> str:
-    """Horizontal bars with intervals: (label, value, low, high) per row, the model first."""
+def bars(
+    rows: Sequence[tuple[str, float, float, float]],
+    title: str,
+    show: Callable[[float], str] = "{:.4f}".format,
+    *,
+    alike: bool = False,
+) -> str:
+    """Horizontal bars with intervals: (label, value, low, high) per row, the model first.
+
+    With `alike` all have one colour, as many of them would have no meaning.
+    """
     most = max(max(value, high) for _, value, _, high in rows) or 1.0
     start, room, step = 118, WIDTH - 118 - 64, 32
     parts = []
     for at, (label, value, low, high) in enumerate(rows):
+        style = "c0" if alike else f"c{at}"
         y, strong = 6 + at * step, " strong" if at == 0 else ""
         end, left, right = (start + room * each / most for each in (value, low, high))
         parts.append(_text(start - 10, y + 15, label, f"end{strong}"))
         parts.append(
-            f'<rect class="fill c{at}" x="{start}" y="{y}" width="{end - start:.1f}" height="20" rx="3"/>'
+            f'<rect class="fill {style}" x="{start}" y="{y}" width="{end - start:.1f}" height="20" rx="3"/>'
         )
         parts.append(f'<path class="whisker" d="M{left:.1f} {y + 10}H{right:.1f}M{left:.1f} {y + 6}v8'
                      f'M{right:.1f} {y + 6}v8"/>')  # fmt: skip
-        parts.append(_text(max(end, right) + 8, y + 15, f"{value:.4f}", strong.strip()))
+        parts.append(_text(max(end, right) + 8, y + 15, show(value), strong.strip()))
     return _svg(parts, len(rows) * step, title)
 
 

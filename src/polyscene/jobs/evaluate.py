@@ -21,7 +21,6 @@ from polyscene.evaluate.intervals import Comparison, compare
 from polyscene.evaluate.page import html
 from polyscene.evaluate.warn import below_baselines, suspicious
 from polyscene.jobs.exam import Exam, Learner, Scene, Trial
-from polyscene.jobs.harm import LEAST_QUESTIONS, asked_in, standings
 from polyscene.jobs.infer import load_or_propose
 from polyscene.models.table import KINDS
 from polyscene.observe.timing import peak_mb
@@ -72,12 +71,12 @@ def evaluate(request: EvaluateRequest, progress: Progress = silent) -> dict[str,
             the part that is to be ranked.
         DataError: The data can't be read or split so.
     """
-    fit_on = _checked(request)
-    name, learner, config = _learner(request)
-    rivals = _rivals(request)
-    source, encoded = _data(request)
+    fit_on = checked(request)
+    name, learner, config = learner_of(request)
+    rivals = rivals_of(request)
+    source, encoded = data_of(request)
     parts = split(encoded.data, request.protocol, seed=request.seed, ids=encoded)
-    exam = _exam(request, parts, fit_on, progress)
+    exam = exam_of(request, parts, fit_on, progress)
     ours = exam.sit(name, learner)
     most_mb = peak_mb()
     beside = [exam.sit(other, each) for other, each in rivals.items()]
@@ -105,46 +104,6 @@ def evaluate(request: EvaluateRequest, progress: Progress = silent) -> dict[str,
     return result
 
 
-def compare_scenarios(request: EvaluateRequest, progress: Progress = silent) -> dict[str, Any]:
-    """Each scenario's own model, the one of all and the adapted one beside each other, as JSON data.
-
-    `request.model` is of kind ``adapted``. Scenarios of fewer than `LEAST_QUESTIONS` questions are left
-    out.
-
-    Raises:
-        ConfigError: As `evaluate`, or the model is of another kind.
-        DataError: As `evaluate`, or no two scenarios can be told apart.
-    """
-    from polyscene.rank.adapted import Adapted
-
-    fit_on = _checked(request)
-    name, learner, config = _learner(request)
-    if not isinstance(learner, Adapted):
-        raise ConfigError(f"compare: {name!r} is not of kind 'adapted', which has the three forms")
-    source, encoded = _data(request)
-    data = encoded.data
-    parts = split(data, request.protocol, seed=request.seed, ids=encoded)
-    exam = _exam(request, parts, fit_on, progress)
-    asked = {code: asked_in(exam.holdout, code) for code in range(len(data.scenarios))}
-    asked = {code: each for code, each in asked.items() if len(each.queries) >= LEAST_QUESTIONS}
-    if len(data.scenarios) < 2 or not asked:
-        raise DataError(
-            f"compare: {source} has {len(data.scenarios)} scenarios, {len(asked)} of them with"
-            f" {LEAST_QUESTIONS} held-out events or more; map a column (--map scenario=COLUMN)"
-        )
-    found = standings(learner, exam.data, asked, valid=exam.valid, seed=request.seed, progress=progress)
-    return {
-        "data": source,
-        "split": {"protocol": request.protocol, "digest": parts.digest},
-        "model": name,
-        "config": config,
-        "on": request.on,
-        "fit_on": fit_on,
-        "seed": request.seed,
-        "scenarios": [each.figures() for each in found],
-    }
-
-
 def evaluate_data(
     scenario: Scenario, data: Data, *, seed: int = 0, progress: Progress = silent
 ) -> dict[str, Any]:
@@ -157,9 +116,9 @@ def evaluate_data(
     if not len(parts.test.queries):
         raise DataError("evaluate: no user has enough events to hold one out; post more events first")
     request = EvaluateRequest(data="", seed=seed)
-    exam = _exam(request, parts, "all", progress)
+    exam = exam_of(request, parts, "all", progress)
     ours = exam.sit(scenario.scenario, Scene(scenario))
-    beside = [exam.sit(other, each) for other, each in _rivals(request).items()]
+    beside = [exam.sit(other, each) for other, each in rivals_of(request).items()]
     gaps = {each.name: _gaps(ours, each, request) for each in beside}
     return {
         "scenario": scenario.scenario,
@@ -175,7 +134,7 @@ def evaluate_data(
     }
 
 
-def _data(request: EvaluateRequest) -> tuple[str, Encoded]:
+def data_of(request: EvaluateRequest) -> tuple[str, Encoded]:
     """The name of the data and the data, from a prepared folder without reading it all."""
     if is_prepared(request.data):
         return open_as(Path(request.data), EVALUATION, only_touched=True)
@@ -183,7 +142,8 @@ def _data(request: EvaluateRequest) -> tuple[str, Encoded]:
     return tables.name, encode(tables, only_touched=True)
 
 
-def _checked(request: EvaluateRequest) -> Literal["all", "train"]:
+def checked(request: EvaluateRequest) -> Literal["all", "train"]:
+    """What is learned from. Raises ConfigError for cut-offs and parts that make no sense."""
     if not request.ks or min(request.ks) < 1:
         raise ConfigError(f"evaluate: cut-offs are {list(request.ks)}; give at least one, none below 1")
     if request.on == "valid" and request.fit_on == "all":
@@ -193,7 +153,7 @@ def _checked(request: EvaluateRequest) -> Literal["all", "train"]:
     return request.fit_on or ("all" if request.on == "test" else "train")
 
 
-def _learner(request: EvaluateRequest) -> tuple[str, Learner, dict[str, Any]]:
+def learner_of(request: EvaluateRequest) -> tuple[str, Learner, dict[str, Any]]:
     """The name, the thing to fit and its config as JSON data."""
     if (request.model is None) == (request.scenario is None):
         raise ConfigError("evaluate: give either a model (--model KIND) or a scenario (--scenario FILE)")
@@ -203,11 +163,11 @@ def _learner(request: EvaluateRequest) -> tuple[str, Learner, dict[str, Any]]:
         scenario = load_scenario(request.scenario)
         return scenario.scenario, Scene(scenario), msgspec.to_builtins(scenario)
     name = str(request.model)
-    config = with_settings(_plain(name, "--model"), request.settings, f"--model {name}", KINDS)
+    config = with_settings(plain(name, "--model"), request.settings, f"--model {name}", KINDS)
     return Path(name).stem, cast("Learner", config), to_json(config)
 
 
-def _rivals(request: EvaluateRequest) -> dict[str, Learner]:
+def rivals_of(request: EvaluateRequest) -> dict[str, Learner]:
     """What stands beside, by name: the baselines but for the model itself, and what was asked for."""
     rivals = {
         other: cast("Learner", read(KINDS, plan, f"baseline {other}"))
@@ -215,16 +175,17 @@ def _rivals(request: EvaluateRequest) -> dict[str, Learner]:
         if request.baselines and other != request.model
     }
     for other in request.against:
-        rivals[Path(other).stem] = cast("Learner", _plain(other, "--against"))
+        rivals[Path(other).stem] = cast("Learner", plain(other, "--against"))
     return rivals
 
 
-def _plain(name: str, option: str) -> Config:
+def plain(name: str, option: str) -> Config:
     """The model of a kind as it is by default, or that of a file."""
     return load_config(Path(name), KINDS) if name.endswith(".toml") else find(KINDS, name, option)()
 
 
-def _exam(request: EvaluateRequest, parts: Split, fit_on: str, progress: Progress) -> Exam:
+def exam_of(request: EvaluateRequest, parts: Split, fit_on: str, progress: Progress) -> Exam:
+    """What everyone is given. Raises DataError where nobody is asked."""
     data = parts.fit_all if fit_on == "all" else parts.train
     holdout = parts.test if request.on == "test" else parts.valid
     if not len(holdout.queries):
