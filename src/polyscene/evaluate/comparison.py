@@ -76,7 +76,6 @@ def row(model: Mapping[str, Any], metric: str) -> dict[str, str]:
         f"hr@{k}": number(model["metrics"][f"hr@{k}"]),
         f"coverage@{k}": number(model["metrics"][f"coverage@{k}"]),
         "fit, CPU s": f"{model['fit_cpu_seconds']:,.1f}",
-        "rank all, s": f"{model['score_seconds']:.2f}",
         "request, ms": f"{model['request_ms']:.2f}",
         "MB": f"{model['size_mb']:,.1f}",
     }
