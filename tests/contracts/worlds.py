@@ -16,6 +16,7 @@ SOLVES: dict[str, tuple[str, ...]] = {
     "covisit": ("checkerboard", "chain", "popularity"),
     "content_knn": (),
     "item_knn": ("checkerboard",),
+    "bm25_knn": ("checkerboard",),
     "user_knn": ("checkerboard",),
     "ease": ("checkerboard",),
     "ials": ("checkerboard",),

@@ -17,10 +17,9 @@ from polyscene.core.reasons import strongest
 from polyscene.core.rows import Rows
 from polyscene.core.slates import Slates
 from polyscene.dataset.matrix import interactions
-from polyscene.nn.products import PANEL, product
+from polyscene.nn.gram import gram
+from polyscene.nn.products import product
 
-GRAM_CELLS = 8_000_000
-"""Cells of the dense user block that the Gram matrix is summed from (32 MB)."""
 STEEP = 1e4
 """Bound on the condition number above which float32 is not trusted with the inverse."""
 
@@ -53,7 +52,7 @@ class Ease(Config, frozen=True, kw_only=True, tag="ease"):
             )
             touched = touched[np.sort(most)]
         rows = Rows(touched)
-        return EasePart(rows, _weights(_gram(data, rows), self.l2))
+        return EasePart(rows, _weights(gram(data.histories, rows), self.l2))
 
     def load(self, state: State, run: Run) -> "EasePart":
         """The weights as they were saved."""
@@ -91,21 +90,6 @@ class EasePart:
         from_rows, to_rows = self.rows.of(history), self.rows.of(candidates)
         known = (from_rows >= 0)[:, None] & (to_rows >= 0)
         return np.where(known, self.weights[from_rows[:, None], to_rows] if len(self.rows) else 0.0, 0.0)
-
-
-def _gram(data: Data, rows: Rows) -> Floats:
-    """(R, R) how many histories hold both items; only the lower triangle is sure to be filled."""
-    gram_RR = np.zeros((len(rows), len(rows)), np.float32)
-    step = max(1, GRAM_CELLS // max(1, len(rows)))
-    for start in range(0, len(data.histories), step):
-        users = np.arange(start, min(start + step, len(data.histories)))
-        block_BR = interactions(data.histories.take(users), rows)
-        items_RB, dense_BR = block_BR.T.tocsr(), block_BR.toarray()
-        for left in range(0, len(rows), PANEL):
-            gram_RR[left:, left : left + PANEL] += product(
-                items_RB[left:], dense_BR[:, left : left + PANEL]
-            )
-    return gram_RR
 
 
 def _weights(gram_RR: Floats, l2: float) -> Floats:

@@ -41,6 +41,9 @@ MODELS: Mapping[str, Model] = {
         "polyscene.models.content_knn:ContentKnn", "neighbours", "Pazzani and Billsus 2007", cold_items=True
     ),
     "item_knn": Model("polyscene.models.item_knn:ItemKnn", "neighbours", "Sarwar et al. 2001"),
+    "bm25_knn": Model(
+        "polyscene.models.bm25_knn:Bm25Knn", "neighbours", "BM25, Robertson and Zaragoza 2009"
+    ),
     "user_knn": Model(
         "polyscene.models.user_knn:UserKnn", "neighbours", "Herlocker et al. 1999", holds_users=True
     ),
