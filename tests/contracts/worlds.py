@@ -18,6 +18,7 @@ SOLVES: dict[str, tuple[str, ...]] = {
     "item_knn": ("checkerboard",),
     "bm25_knn": ("checkerboard",),
     "user_knn": ("checkerboard",),
+    "slim": ("checkerboard",),
     "ease": ("checkerboard",),
     "ials": ("checkerboard",),
     "sasrec": ("checkerboard", "chain", "popularity"),
@@ -40,6 +41,7 @@ SMALL = {
 """A network that learns the tiny worlds in a second."""
 
 SETTINGS: dict[str, dict[str, object]] = {
+    "slim": {"l1": 0.5, "l2": 5.0},
     "ease": {"l2": 5.0},
     "ials": {"dim": 8, "l2": 0.5},
     "sasrec": SMALL,

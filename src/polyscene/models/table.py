@@ -47,6 +47,7 @@ MODELS: Mapping[str, Model] = {
     "user_knn": Model(
         "polyscene.models.user_knn:UserKnn", "neighbours", "Herlocker et al. 1999", holds_users=True
     ),
+    "slim": Model("polyscene.models.slim:Slim", "linear", "Ning and Karypis 2011"),
     "ease": Model("polyscene.models.ease:Ease", "linear", "Steck 2019"),
     "ials": Model("polyscene.models.ials:Ials", "factors", "Hu, Koren and Volinsky 2008"),
     "sasrec": Model(
