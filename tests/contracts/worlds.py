@@ -17,6 +17,7 @@ SOLVES: dict[str, tuple[str, ...]] = {
     "content_knn": (),
     "item_knn": ("checkerboard",),
     "bm25_knn": ("checkerboard",),
+    "rp3beta": ("checkerboard",),
     "user_knn": ("checkerboard",),
     "slim": ("checkerboard",),
     "ease": ("checkerboard",),

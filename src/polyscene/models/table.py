@@ -44,6 +44,7 @@ MODELS: Mapping[str, Model] = {
     "bm25_knn": Model(
         "polyscene.models.bm25_knn:Bm25Knn", "neighbours", "BM25, Robertson and Zaragoza 2009"
     ),
+    "rp3beta": Model("polyscene.models.rp3beta:Rp3Beta", "neighbours", "Paudel et al. 2017"),
     "user_knn": Model(
         "polyscene.models.user_knn:UserKnn", "neighbours", "Herlocker et al. 1999", holds_users=True
     ),
