@@ -22,6 +22,10 @@ SOLVES: dict[str, tuple[str, ...]] = {
     "slim": ("checkerboard",),
     "ease": ("checkerboard",),
     "ials": ("checkerboard",),
+    "autoencoder": ("checkerboard", "popularity"),
+    "denoising": ("checkerboard", "popularity"),
+    "mult_vae": ("checkerboard", "popularity"),
+    "recvae": ("checkerboard", "popularity"),
     "sasrec": ("checkerboard", "chain", "popularity"),
     "foundation": ("checkerboard", "chain", "popularity"),
     "generative": ("checkerboard", "chain", "popularity"),
@@ -41,10 +45,17 @@ SMALL = {
 }
 """A network that learns the tiny worlds in a second."""
 
+NARROW = {"dim": 8, "hidden": 16, "epochs": 40, "batch_size": 40, "learning_rate": 0.02}
+"""An autoencoder that does."""
+
 SETTINGS: dict[str, dict[str, object]] = {
     "slim": {"l1": 0.5, "l2": 5.0},
     "ease": {"l2": 5.0},
     "ials": {"dim": 8, "l2": 0.5},
+    "autoencoder": {**NARROW, "dropout": 0.0},
+    "denoising": {name: value for name, value in NARROW.items() if name != "hidden"},
+    "mult_vae": NARROW,
+    "recvae": {**NARROW, "epochs": 12},
     "sasrec": SMALL,
     "foundation": SMALL,
     "generative": {**SMALL, "decoder_dropout": 0.0, "levels": 2, "codes": 6, "beam": 16, "smoothing": 0.0},

@@ -18,7 +18,18 @@ from polyscene.models.table import KINDS
 
 pytestmark = [pytest.mark.golden, pytest.mark.xdist_group("goldens")]
 
-SLOW = {"adapted", "average", "blend", "foundation", "generative", "sasrec"}
+SLOW = {
+    "adapted",
+    "autoencoder",
+    "average",
+    "blend",
+    "denoising",
+    "foundation",
+    "generative",
+    "mult_vae",
+    "recvae",
+    "sasrec",
+}
 QUERIES = {
     ("ml-1m", "loo"): 6040,
     ("ml-1m", "time"): 1180,

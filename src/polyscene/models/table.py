@@ -51,6 +51,14 @@ MODELS: Mapping[str, Model] = {
     "slim": Model("polyscene.models.slim:Slim", "linear", "Ning and Karypis 2011"),
     "ease": Model("polyscene.models.ease:Ease", "linear", "Steck 2019"),
     "ials": Model("polyscene.models.ials:Ials", "factors", "Hu, Koren and Volinsky 2008"),
+    "autoencoder": Model(
+        "polyscene.models.autoencoder:Autoencoder", "autoencoder", "AutoRec, Sedhain et al. 2015"
+    ),
+    "denoising": Model(
+        "polyscene.models.denoising:Denoising", "autoencoder", "CDAE, Wu et al. 2016; Mult-DAE", logits=True
+    ),
+    "mult_vae": Model("polyscene.models.mult_vae:MultVae", "autoencoder", "Liang et al. 2018", logits=True),
+    "recvae": Model("polyscene.models.recvae:RecVae", "autoencoder", "Shenbin et al. 2020", logits=True),
     "sasrec": Model(
         "polyscene.models.sasrec:SasRec", "sequence", "Kang and McAuley 2018, as in eSASRec", logits=True
     ),
