@@ -25,7 +25,8 @@ data prepare: folder for json map mapping memory-mb quiet rule source
 data report: html json map mapping quiet rule source workspace
 demo: budget data port quiet serve workspace
 doctor: json workspace
-evaluate: against baselines checkpoint data fit-on html json map mapping memory-mb model on profile protocol quiet rule scenario seed set tensorboard
+evaluate: against baselines checkpoint data fit-on html json map mapping memory-mb model on \
+profile protocol quiet rule scenario seed set tensorboard
 export: filter format json k log output quiet scenario users workspace
 ingest: infer json map mapping quiet rule source workspace
 jobs: json workspace
@@ -42,7 +43,8 @@ recommend: anchor filter history json k scenario user workspace
 restore: folder json workspace
 scenarios: json workspace
 serve: host port workspace
-train: budget checkpoint data force holdout json map mapping memory-mb names profile quiet seed tensorboard workspace
+train: budget checkpoint data force holdout json map mapping memory-mb names \
+profile quiet seed tensorboard workspace
 """
 
 

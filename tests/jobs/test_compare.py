@@ -60,8 +60,8 @@ def test_what_cannot_be_fitted_is_left_out_with_the_reason(walkers, tmp_path):
     assert [each["model"] for each in found["models"]] == ["covisit", "popular"]
     assert "title" in found["failed"]["lost"]
     (tmp_path / "gone.toml").write_text((tmp_path / "lost.toml").read_text())
+    lost = [str(tmp_path / name) for name in ("lost.toml", "gone.toml")]
     with pytest.raises(DataError, match="no model could be fitted"):
-        lost = [str(tmp_path / name) for name in ("lost.toml", "gone.toml")]
         compare_models(EvaluateRequest(data=walkers), lost)
 
 

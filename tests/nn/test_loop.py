@@ -76,7 +76,7 @@ def test_every_optimiser_and_schedule_finds_it(optimiser, schedule):
 
 
 def test_decay_is_a_share_with_adamw_and_part_of_the_gradient_with_the_others():
-    """Where the loss is flat: Adam makes a whole step of whatever gradient it sees, AdamW takes the share."""
+    """Where the loss is flat: Adam makes a whole step of any gradient it sees, AdamW takes the share."""
     found = {}
     for optimiser in ("adamw", "adam", "sgd"):
         model = line()
