@@ -11,8 +11,9 @@ from polyscene.core.contracts import Effect, Holdout, Run, silent
 from polyscene.core.queries import Queries, history_of
 from polyscene.core.slates import Slates
 from polyscene.dataset.split import split
+from polyscene.evaluate.validation import asked_in
 from polyscene.events.event import Event
-from polyscene.jobs.harm import alone, asked_in, kinds_in, standing, standings, unharmed
+from polyscene.jobs.harm import alone, kinds_in, standing, standings, unharmed
 from polyscene.jobs.train import TrainRequest, train
 from polyscene.jobs.workspace import Workspace
 from polyscene.models.foundation import Foundation

@@ -9,7 +9,7 @@ import pytest
 from polyscene.core.arrays import Ragged
 from polyscene.core.catalogue import Column
 from polyscene.core.config import read
-from polyscene.core.contracts import Run, StillView
+from polyscene.core.contracts import Holdout, Run, StillView
 from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.queries import Queries, history_of, stack
 from polyscene.core.rows import Rows
@@ -110,6 +110,18 @@ def test_an_adapter_that_does_not_help_is_left_out(older):
     mine = msgspec.structs.replace(ADAPTED, scenario="cart").fit(scenes(), run, older)
     assert not mine.adapters
     assert run.warnings == ["adapted: an adapter of 'cart' would not help, so it has none"]
+
+
+def test_an_adapter_is_judged_by_the_questions_of_its_scenario(older):
+    """What all questions say is drowned in the others': here they say no, its own say yes."""
+    answers = (np.arange(ITEMS, dtype=np.int32) + STEPS[1]) % ITEMS
+    each = np.arange(ITEMS + 1)
+    own = Holdout(asked(1), Ragged(each, answers), Ragged(each, np.ones(ITEMS, np.float32)))
+    run = Run(validate=lambda part: -right(part, 1), holdout=own)
+    config = msgspec.structs.replace(ADAPTED, scenario="cart")
+    assert 1 in config.fit(scenes(), run, older).adapters
+    elsewhere = replace(own, queries=asked(0))
+    assert not config.fit(scenes(), replace(run, holdout=elsewhere), older).adapters
 
 
 def test_it_is_kept_as_base_and_small_deltas(part):

@@ -17,10 +17,11 @@ from polyscene.dataset.split import split
 from polyscene.evaluate.charts import charts
 from polyscene.evaluate.comparison import html
 from polyscene.evaluate.intervals import compare
+from polyscene.evaluate.validation import asked_in
 from polyscene.evaluate.warn import suspicious
 from polyscene.jobs.evaluate import EvaluateRequest, checked, data_of, exam_of, learner_of, plain
 from polyscene.jobs.exam import Exam, Learner, Trial
-from polyscene.jobs.harm import LEAST_QUESTIONS, asked_in, standings
+from polyscene.jobs.harm import LEAST_QUESTIONS, standings
 from polyscene.models.table import MODELS
 
 ASKED_ALONE = 50

@@ -1,24 +1,20 @@
 """One exam for all: fits an answerer, ranks the held-out items, measures; equal terms for everyone."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
-import numpy as np
-
-from polyscene.core.contracts import Data, Effect, Holdout, Part, Progress, Run, Stage, StillView, Training
+from polyscene.core.contracts import Data, Effect, Holdout, Progress, Run, Stage, StillView, Training
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
 from polyscene.evaluate.beyond import ItemFacts
 from polyscene.evaluate.intervals import intervals
-from polyscene.evaluate.metrics import Measures, accuracy_at, measure
+from polyscene.evaluate.metrics import Measures, measure
 from polyscene.evaluate.ranking import Ranking, rank
+from polyscene.evaluate.validation import validation
 from polyscene.observe.timing import Stopwatch
 from polyscene.scenario.file import Scenario
 from polyscene.scenario.run import Pipeline
-
-VALIDATED = 1_000
-"""Most queries that early stopping asks; their standard error is small against the gain of an epoch."""
 
 
 class Learner(Protocol):
@@ -123,14 +119,3 @@ class Exam:
             score_seconds=scoring.cost.seconds,
             warnings=tuple(f"{name}: {line}" for line in run.warnings),
         )
-
-
-def validation(valid: Holdout, most: int = VALIDATED) -> Callable[[Part], float]:
-    """Gives the mean ndcg@10 of a part over an even sample of `most` validation queries."""
-    rows = np.unique(np.linspace(0, len(valid.queries) - 1, most).astype(np.int64))
-    sample = Holdout(valid.queries.take(rows), valid.targets.take(rows), valid.values.take(rows))
-
-    def validate(part: Part) -> float:
-        return float(accuracy_at(rank(part, sample, k=10), 10)["ndcg@10"].mean())
-
-    return validate

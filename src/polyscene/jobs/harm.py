@@ -13,7 +13,8 @@ from polyscene.core.contracts import Data, Holdout, Progress, Run, Stage, StillV
 from polyscene.evaluate.intervals import Comparison, compare
 from polyscene.evaluate.metrics import accuracy_at
 from polyscene.evaluate.ranking import rank
-from polyscene.jobs.exam import AskedScene, validation
+from polyscene.evaluate.validation import asked_in, validation
+from polyscene.jobs.exam import AskedScene
 from polyscene.scenario.file import Scenario
 from polyscene.scenario.run import Pipeline
 
@@ -76,7 +77,8 @@ def standings(
 
     def run(holdout: Holdout | None) -> Run:
         judge = None if holdout is None else validation(holdout, VALIDATED)
-        return Run(seed=seed, view=StillView(data.catalogue), progress=progress, validate=judge)
+        view = StillView(data.catalogue)
+        return Run(seed=seed, view=view, progress=progress, validate=judge, holdout=holdout)
 
     adapted = config.fit(data, run(valid))
     single = msgspec.structs.replace(config.base, epochs=config.base.epochs + config.epochs)
@@ -103,12 +105,6 @@ def alone(data: Data, code: int) -> Data:
     histories = data.histories.where(data.histories["scenario"] == code)
     users = np.flatnonzero(histories.lengths)
     return replace(data, users=data.users[users], histories=histories.take(users))
-
-
-def asked_in(holdout: Holdout, code: int) -> Holdout:
-    """The questions of one scenario."""
-    rows = np.flatnonzero(holdout.queries.scenario == code)
-    return Holdout(holdout.queries.take(rows), holdout.targets.take(rows), holdout.values.take(rows))
 
 
 def unharmed(

@@ -3,7 +3,7 @@
 Legend: B queries, I item codes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
@@ -20,6 +20,7 @@ from polyscene.core.memo import remember
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
 from polyscene.core.states import unpack
+from polyscene.evaluate.validation import asked_in, validation
 from polyscene.models.foundation import Foundation, FoundationPart
 from polyscene.models.foundation.part import part_of
 from polyscene.nn import loop, machine
@@ -33,6 +34,8 @@ from polyscene.nn.weights import put_tensors, tensors_of
 BASE_SHARE = 0.8
 """Of a time budget, what the shared model may take."""
 Positive = Annotated[int, msgspec.Meta(ge=1)]
+JUDGED = 4_000
+"""Most questions that judge an adapter: what it gains may be small."""
 
 
 class Adapted(Config, frozen=True, kw_only=True, tag="adapted"):
@@ -115,7 +118,7 @@ class Adapted(Config, frozen=True, kw_only=True, tag="adapted"):
             return part
         usual = self.base.plan(f"adapter {code}", identity(self, data))
         plan = replace(usual, epochs=self.epochs, learning_rate=self.learning_rate, l2=self.l2)
-        judge = run.validate
+        judge = self._judge(code, run)
         validate = None if judge is None else lambda: judge(part.adding(code, adapter))
         outcome = loop.train(
             adapter, ScenarioLessons(lessons, code), adapter.taught_by(teacher), plan, run, validate
@@ -126,6 +129,13 @@ class Adapted(Config, frozen=True, kw_only=True, tag="adapted"):
             )
             return part
         return part.adding(code, adapter)
+
+    def _judge(self, code: int, run: Run) -> Callable[["AdaptedPart"], float] | None:
+        """Scores by the scenario's own questions, where the run has some: others would drown them."""
+        if run.validate is None or run.holdout is None:
+            return run.validate
+        own = asked_in(run.holdout, code)
+        return validation(own, JUDGED) if len(own.queries) else run.validate
 
     def load(self, state: State, run: Run) -> "AdaptedPart":
         """The part as it was saved. Raises BundleError when a tensor is missing or of wrong shape."""
