@@ -102,7 +102,7 @@ class Evidence:
     def _blocks(self, table: RaggedTable, count: int) -> Iterator[Array]:
         """Numbers of the histories that are not empty, so many that `count` values an item fit."""
         rest = np.flatnonzero(table.lengths)
-        step = max(1, CELLS // (count * self.popularity.shape[1]))
+        step = max(1, CELLS // max(1, count * self.popularity.shape[1]))
         for start in range(0, len(rest), step):
             yield rest[start : start + step]
 
