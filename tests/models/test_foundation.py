@@ -258,6 +258,12 @@ def test_evidence_is_left_out_of_sampled_losses(chain):
     assert part.known.evidence is None
 
 
+def test_nothing_at_all_foretells_nothing_later(chain):
+    nothing = replace(chain.data, users=chain.data.users[:0], histories=history_of([]))
+    config = small(evidence={"horizon": "later"}, epochs=1)
+    assert np.isneginf(config.fit(nothing, Run()).score_all(ask([[1, 2]]))).all()
+
+
 def test_a_history_without_pairs_is_told(chain):
     run = Run()
     histories = RaggedTable(np.array([0, 1]), {k: v[:1] for k, v in chain.data.histories.columns.items()})

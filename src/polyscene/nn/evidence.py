@@ -64,7 +64,7 @@ def _recent(rows: Array, times: Times, days: float, count: int) -> Floats:
     """(R,) log share of each row, an event being worth half as much for each `days` before the newest."""
     ages = (times.max(initial=0) - times) / (days * DAY_MS)
     worth_R = np.bincount(rows, 0.5**ages, count)
-    worth_R += 0.1 * worth_R.mean()
+    worth_R = worth_R + 0.1 * worth_R.sum() / max(1, count)
     shares_R: Floats = np.log(worth_R / worth_R.sum()).astype(np.float32)
     return shares_R
 
