@@ -65,6 +65,15 @@ def test_what_cannot_be_fitted_is_left_out_with_the_reason(walkers, tmp_path):
         compare_models(EvaluateRequest(data=walkers), lost)
 
 
+def test_files_of_one_name_are_told_apart(walkers, tmp_path):
+    for folder, l2 in (("a", 1.0), ("b", 99.0)):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "ease.toml").write_text(f'kind = "ease"\nl2 = {l2}\n')
+    files = [str(tmp_path / folder / "ease.toml") for folder in ("a", "b")]
+    found = compare_models(EvaluateRequest(data=walkers, ks=(5,)), [*files, "popular"])
+    assert {each["model"] for each in found["models"]} == {*files, "popular"}
+
+
 def test_one_is_refused(walkers):
     with pytest.raises(ConfigError, match="got 1 models"):
         compare_models(EvaluateRequest(data=walkers), ["ease", "ease"])

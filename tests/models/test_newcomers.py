@@ -50,5 +50,11 @@ def test_the_margin_gives_the_share_that_was_asked_for(share):
     assert got == pytest.approx(share / 10, rel=0.01)
 
 
+def test_nobody_to_resemble_and_nobody_to_ask_are_survived():
+    assert Newcomers().likeness(KNOWN[:2], KNOWN[:0]).shape == (2, 0)
+    everything_seen = np.full((2, 3), -np.inf, np.float32)
+    assert Newcomers().margin(everything_seen, KNOWN[:3], KNOWN[:2], np.zeros(3), 0) == 0.0
+
+
 def test_no_margin_where_nothing_can_play_new():
     assert Newcomers().margin(np.zeros((3, 1), np.float32), KNOWN[:1], KNOWN[:3], np.zeros(1), 0) == 0.0

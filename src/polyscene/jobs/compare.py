@@ -45,7 +45,11 @@ def compare_models(
             f"compare: got {len(set(models))} models; name two or more (--model KIND, repeat it)"
         )
     fit_on = checked(request)
-    learners = {Path(name).stem: cast("Learner", plain(name, "--model")) for name in models}
+    stems = [Path(name).stem for name in dict.fromkeys(models)]
+    learners = {
+        stem if stems.count(stem) == 1 else name: cast("Learner", plain(name, "--model"))
+        for stem, name in zip(stems, dict.fromkeys(models), strict=True)
+    }
     source, encoded = data_of(request)
     parts = split(encoded.data, request.protocol, seed=request.seed, ids=encoded)
     exam = exam_of(request, parts, fit_on, progress)

@@ -38,7 +38,8 @@ def linear(inputs: int, outputs: int, chance: torch.Generator, *, bias: bool = T
     layer: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
         nn.Linear, inputs, outputs, bias=bias, device=chance.device
     )
-    nn.init.xavier_uniform_(layer.weight, generator=chance)
+    if layer.weight.numel():  # torch warns of a layer with nothing to read
+        nn.init.xavier_uniform_(layer.weight, generator=chance)
     if bias:
         nn.init.zeros_(layer.bias)
     return layer

@@ -39,13 +39,13 @@ class Newcomers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
     def likeness(self, new_ND: Floats, known_RD: Floats) -> sparse.csr_matrix:
         """(N, R) how much each known item speaks for each new one; a row sums to 1, or 0 if none does."""
+        if not len(new_ND) or not len(known_RD):
+            return sparse.csr_matrix((len(new_ND), len(known_RD)), dtype=np.float32)
         middle_D = known_RD.mean(0)
         cosine_NR = _unit(new_ND - middle_D) @ _unit(known_RD - middle_D).T
         count = min(self.neighbours, cosine_NR.shape[1])
-        nearest_NK = np.argpartition(-cosine_NR, count - 1, axis=1)[:, :count] if len(new_ND) else cosine_NR
-        weights_NK = (
-            np.maximum(np.take_along_axis(cosine_NR, nearest_NK.astype(np.int64), 1), 0) ** SHARPNESS
-        )
+        nearest_NK = np.argpartition(-cosine_NR, count - 1, axis=1)[:, :count]
+        weights_NK = np.maximum(np.take_along_axis(cosine_NR, nearest_NK, 1), 0) ** SHARPNESS
         weights_NK /= np.maximum(weights_NK.sum(1, keepdims=True), 1e-12)
         offsets = np.arange(len(new_ND) + 1) * weights_NK.shape[1]
         return sparse.csr_matrix(
@@ -73,6 +73,10 @@ class Newcomers(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
             return 0.0
         plays = np.zeros(R, bool)
         plays[np.random.default_rng(seed).permutation(R)[: max(1, R // PLAY_NEW)]] = True
+        open_B = np.isfinite(scores_BR[:, ~plays]).any(1)  # who touched all of these tells nothing
+        if not open_B.any():
+            return 0.0
+        scores_BR, vectors_BD = scores_BR[open_B], vectors_BD[open_B]
         old_BR = scores_BR[:, ~plays]
         new_BN = self.scores(
             old_BR,

@@ -126,7 +126,7 @@ class FoundationPart:
     def _cold_scores(self, scores_BR: Scores, vectors_BD: Floats, cold: "Cold") -> Scores:
         """(B, N) scores of items without events; without evidence inner products, as all others."""
         own_BN: Scores = vectors_BD @ cold.vectors.T
-        if self.known.evidence is None:
+        if self.known.evidence is None or not scores_BR.shape[1]:
             return own_BN
         return self.known.newcomers.scores(scores_BR, cold.likeness, own_BN) + self.known.margin
 
