@@ -111,7 +111,7 @@ def test_many_queries_in_blocks_equal_each_alone(part, monkeypatch):
     rng = np.random.default_rng(0)
     lists = [rng.integers(0, 12, length).tolist() for length in rng.integers(0, 40, 60)]
     together = part.score_all(ask(lists))
-    monkeypatch.setattr("polyscene.models.sasrec.ENCODE_EVENTS", 50)
+    monkeypatch.setattr("polyscene.nn.next_item.ENCODE_EVENTS", 50)
     in_blocks = part.score_all(ask(lists))
     alone = np.concatenate([part.score_all(ask([items])) for items in lists])
     np.testing.assert_allclose(together, in_blocks, rtol=1e-5, atol=1e-5)
@@ -180,7 +180,7 @@ def test_heads_must_divide_dim():
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("dim", 0), ("dropout", 1.0), ("loss", "hinge"), ("block", "x")]
+    ("key", "value"), [("dim", 0), ("dropout", 1.0), ("loss", "mse"), ("block", "x")]
 )
 def test_values_out_of_range_are_named(key, value):
     with pytest.raises(ConfigError, match=f"home.{key}: "):
@@ -209,7 +209,7 @@ def test_a_loaded_part_answers_few_queries_without_torch_as_many_with_it(chain, 
     queries = ask([[0, 1, 2], [], [7], [-1, 99], list(range(12)) * 3])
     expected = fitted.score_all(queries)
     np.testing.assert_allclose(loaded.score_all(queries), expected, rtol=1e-5, atol=1e-5)
-    monkeypatch.setattr("polyscene.models.sasrec.PAYS_BELOW", 0)
+    monkeypatch.setattr("polyscene.nn.next_item.PAYS_BELOW", 0)
     np.testing.assert_array_equal(loaded.score_all(queries), expected)
 
 

@@ -78,3 +78,15 @@ def test_pieces_of_a_batch_are_the_batch():
         assert torch.cat([part.targets for part, _ in parts]).tolist() == batch.targets.tolist()
         assert all(int(part.inputs.real.sum()) == len(part.targets) for part, _ in parts)
         assert len(batch.split(99)) == len(batch.inputs.last)
+
+
+def test_times_stand_beside_their_events_also_in_pieces():
+    source = batches([[10, 11, 12, 13], [20, 21], [30, 31, 32]], batch_size=60)
+    source.times = np.arange(9), np.arange(9) * 100
+    rows_of_event = [10, 11, 12, 13, 20, 21, 30, 31, 32]
+    for batch in source.epoch(0):
+        for piece, _ in [(batch, 1.0), *batch.split(3)]:
+            then, now = piece.inputs.times
+            real = piece.inputs.real
+            np.testing.assert_array_equal([rows_of_event[at] for at in then[real]], piece.inputs.rows[real])
+            np.testing.assert_array_equal(now, then * 100)

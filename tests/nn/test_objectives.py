@@ -5,7 +5,7 @@ from torch.nn import functional
 
 from polyscene.nn.losses import plain_full_softmax
 from polyscene.nn.negatives import Negatives, Sampler
-from polyscene.nn.objectives import gbce, sampled_softmax
+from polyscene.nn.objectives import bpr, gbce, hinge, sampled_softmax
 
 
 def parts(N=30, R=40, D=6, dtype=torch.float32, scale=1.0):
@@ -46,9 +46,26 @@ def plain_gbce(hidden, items, targets, drawn, calibration):
     return torch.stack(losses).mean()
 
 
+def plain_pairs(hidden, items, targets, drawn, judge):
+    """Pair by pair, over all pairs; a negative that is the target counts as 0."""
+    losses = []
+    for vector, target in zip(hidden, targets.tolist(), strict=True):
+        apart = [vector @ items[target] - vector @ items[row] for row in drawn.rows if row != target]
+        losses.append(torch.stack([judge(each) for each in apart]).sum() / len(drawn.rows))
+    return torch.stack(losses).mean()
+
+
+def plain_bpr(*parts):
+    return plain_pairs(*parts, lambda apart: -functional.logsigmoid(apart))
+
+
+def plain_hinge(*parts):
+    return plain_pairs(*parts, lambda apart: (1 - apart).clamp(min=0))
+
+
 @pytest.mark.parametrize(
     ("fast", "slow"),
-    [(sampled_softmax, plain_sampled_softmax)]
+    [(sampled_softmax, plain_sampled_softmax), (bpr, plain_bpr), (hinge, plain_hinge)]
     + [
         (lambda *parts, t=t: gbce(*parts, t), lambda *parts, t=t: plain_gbce(*parts, t))
         for t in (0.0, 0.75, 1.0)
@@ -65,7 +82,7 @@ def test_loss_and_gradients_equal_the_slow_twin(fast, slow):
     torch.testing.assert_close(ours[1].grad, theirs[1].grad)
 
 
-@pytest.mark.parametrize("loss", [sampled_softmax, lambda *parts: gbce(*parts, 0.75)])
+@pytest.mark.parametrize("loss", [sampled_softmax, lambda *parts: gbce(*parts, 0.75), bpr, hinge])
 def test_gradient_is_that_of_finite_differences(loss):
     hidden, items, targets = parts(5, 7, 3, dtype=torch.float64)
     drawn = negatives(4, 7, torch.float64)

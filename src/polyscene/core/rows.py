@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from polyscene.core.arrays import Array, Codes
+from polyscene.core.arrays import Array, Codes, Floats
 
 
 class Rows:
@@ -42,3 +42,10 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.codes)
+
+
+def log_share(seen: Array, count: int) -> Floats:
+    """(R,) log of each of `count` rows' share of the events `seen`, one event added to each."""
+    counts = np.bincount(seen, minlength=count) + 1.0
+    shares: Floats = np.log(counts / counts.sum()).astype(np.float32)
+    return shares

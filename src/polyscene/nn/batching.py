@@ -4,7 +4,7 @@ Legend: B sequences, L positions, N targets.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -21,12 +21,14 @@ class Padded:
 
     Shapes: `rows` (B, L) int64 item rows; `ages` (B, L) int64, positions counted from the end, 0 at the
     newest event; `real` (B, L) bool, False where padded; `last` (B,) int64 place of the newest event.
+    `times`, where they are read: (B, L) int64 seconds of the events, and of what each takes for now.
     """
 
     rows: Tensor
     ages: Tensor
     real: Tensor
     last: Tensor
+    times: tuple[Tensor, Tensor] | None = None
 
     @classmethod
     def of(cls, values: Array, starts: Array, lengths: Array, device: torch.device) -> "Padded":
@@ -38,6 +40,23 @@ class Padded:
         rows_BL = np.where(real_BL, values[np.where(real_BL, starts[:, None] + place_L, 0)], 0)
         arrays = rows_BL.astype(np.int64), np.maximum(age_BL, 0), real_BL, last_B
         return cls(*(torch.from_numpy(array).to(device) for array in arrays))
+
+    def timed(self, seconds: Array, sights: Array, starts: Array) -> "Padded":
+        """The same with times: `seconds` and `sights` of all events, (N,) each, as `values` were."""
+        places_BL = torch.from_numpy(starts)[:, None].to(self.rows.device) + torch.where(
+            self.real, self.last[:, None] - self.ages, 0
+        )
+        then, now = (torch.from_numpy(each).to(self.rows.device)[places_BL] for each in (seconds, sights))
+        return replace(self, times=(then, now))
+
+    def picked(self, x_BLD: Tensor, *, newest: bool) -> Tensor:
+        """(B, D) the vectors of the newest events if `newest`, else all (B, L, D)."""
+        return x_BLD[torch.arange(len(x_BLD), device=x_BLD.device), self.last] if newest else x_BLD
+
+    def between(self, some: slice) -> "Padded":
+        """The sequences of a slice."""
+        times = None if self.times is None else (self.times[0][some], self.times[1][some])
+        return Padded(self.rows[some], self.ages[some], self.real[some], self.last[some], times)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,16 +71,9 @@ class Batch:
 
     def split(self, parts: int) -> "list[tuple[Batch, float]]":
         """About equal pieces, fewer if it has fewer sequences, each with its share of the targets."""
-        whole = self.inputs
         return [
-            (
-                Batch(
-                    Padded(whole.rows[rows], whole.ages[rows], whole.real[rows], whole.last[rows]),
-                    self.targets[flat],
-                ),
-                share,
-            )
-            for rows, flat, share in pieces(whole.real, parts)
+            (Batch(self.inputs.between(rows), self.targets[flat]), share)
+            for rows, flat, share in pieces(self.inputs.real, parts)
         ]
 
 
@@ -69,7 +81,8 @@ class NextItem:
     """Every user's newest `max_len` + 1 events as next-item examples, in a new order each epoch.
 
     Sequences of like length share a batch of about `batch_size` events, so little is padding; a sequence
-    of one event has nothing to predict and is left out.
+    of one event has nothing to predict and is left out. `times`, if set: (N,) seconds of all events, and of
+    what each takes for now; see `Padded`.
     """
 
     def __init__(
@@ -81,6 +94,7 @@ class NextItem:
         self._lengths = lengths[chosen]
         self._starts = sequences.offsets[1:][chosen] - self._lengths - 1
         self._seed, self._device = seed, device
+        self.times: tuple[Array, Array] | None = None
         edges = bucket_edges(max_len)
         bucket = np.searchsorted(edges, self._lengths)
         self._buckets = [
@@ -106,6 +120,8 @@ class NextItem:
     def _batch(self, group: NDArray[np.int64]) -> Batch:
         starts, lengths = self._starts[group], self._lengths[group]
         inputs = Padded.of(self._values, starts, lengths, self._device)
+        if self.times is not None:
+            inputs = inputs.timed(*self.times, starts)
         following = Padded.of(self._values, starts + 1, lengths, self._device)
         return Batch(inputs, following.rows[following.real])
 

@@ -91,7 +91,9 @@ class Reader(Reading):
             unknown_BL = asked_BL < 0
             surface["next_gap"] = np.where(unknown_BL, 0, time_bucket(asked_BL - now_BL))
             sight_BL = np.where(unknown_BL, now_BL, asked_BL)
-            buckets = _pairs(torch.from_numpy(sight_BL).to(device), torch.from_numpy(now_BL).to(device))
+            buckets = pair_buckets(
+                torch.from_numpy(sight_BL).to(device), torch.from_numpy(now_BL).to(device)
+            )
         read = {name: _tensor(surface[name], real_BL, device) for name in self.sizes}
         rows_BL = _tensor(table["row"][places_BL], real_BL, device)
         real, last = (
@@ -266,7 +268,7 @@ class Lessons:
         return torch.from_numpy(values).to(self._device)
 
 
-def _pairs(sight_BL: Tensor, then_BL: Tensor) -> Tensor:
+def pair_buckets(sight_BL: Tensor, then_BL: Tensor) -> Tensor:
     """(B, L, L) int64 `time_bucket` between what each position sees as now and each event."""
     seconds = (sight_BL[:, :, None] - then_BL[:, None, :]).float()
     some = seconds >= 1

@@ -65,6 +65,42 @@ def gbce(
     return _judged(hidden_ND, items_RD, targets_N, negatives, judge)
 
 
+def bpr(hidden_ND: Tensor, items_RD: Tensor, targets_N: Tensor, negatives: Negatives) -> Tensor:
+    """Mean over targets and negatives of -log sigmoid(target - negative).
+
+    A negative that is the row's own target adds nothing.
+
+    Source: Rendle et al. 2009 (BPR), with negatives shared by all targets.
+    """
+    terms = len(targets_N) * len(negatives.rows)
+
+    def judge(logits_NK: Tensor, target_N: Tensor) -> tuple[Tensor, Tensor]:
+        logits_NK -= target_N[:, None]
+        loss = functional.softplus(logits_NK).sum()
+        logits_NK.sigmoid_().div_(terms)
+        return loss / terms, -logits_NK.sum(1)
+
+    return _judged(hidden_ND, items_RD, targets_N, negatives, judge)
+
+
+def hinge(hidden_ND: Tensor, items_RD: Tensor, targets_N: Tensor, negatives: Negatives) -> Tensor:
+    """Mean over targets and negatives of max(0, 1 - target + negative).
+
+    A negative that is the row's own target adds nothing.
+
+    Source: the pairwise hinge of ranking machines (Herbrich et al. 2000), negatives shared by all targets.
+    """
+    terms = len(targets_N) * len(negatives.rows)
+
+    def judge(logits_NK: Tensor, target_N: Tensor) -> tuple[Tensor, Tensor]:
+        logits_NK += 1 - target_N[:, None]
+        loss = functional.relu(logits_NK).sum()
+        logits_NK.gt_(0).div_(terms)
+        return loss / terms, -logits_NK.sum(1)
+
+    return _judged(hidden_ND, items_RD, targets_N, negatives, judge)
+
+
 def _judged(
     hidden_ND: Tensor, items_RD: Tensor, targets_N: Tensor, negatives: Negatives, judge: Judge
 ) -> Tensor:

@@ -20,7 +20,7 @@ from polyscene.core.contracts import Data, Effect, Run, State
 from polyscene.core.errors import BundleError
 from polyscene.core.memo import remember
 from polyscene.core.queries import Queries
-from polyscene.core.rows import Rows
+from polyscene.core.rows import Rows, log_share
 from polyscene.core.slates import Slates
 from polyscene.dataset.matrix import interactions
 from polyscene.nn import loop, machine
@@ -92,7 +92,7 @@ class Rebuilding(Generic[N]):
             self.config.start(network, chance)
             if warm is not None:
                 network.start_from(warm, rows)
-            part = Rebuilt(rows, network, _log_share(rows.of(seen), len(rows)))
+            part = Rebuilt(rows, network, log_share(rows.of(seen), len(rows)))
             self._train(network, part, data, run)
         return part
 
@@ -186,10 +186,3 @@ class Rebuilt:
 def _array(tensor: Tensor) -> Floats:
     array: Floats = tensor.detach().cpu().numpy()
     return array
-
-
-def _log_share(seen: Codes, count: int) -> Floats:
-    """(R,) log of each row's share of all events, one event added to each."""
-    counts = np.bincount(seen, minlength=count) + 1.0
-    shares: Floats = np.log(counts / counts.sum()).astype(np.float32)
-    return shares

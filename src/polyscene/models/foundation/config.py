@@ -10,12 +10,12 @@ import msgspec
 import numpy as np
 import torch
 
-from polyscene.core.arrays import Array, Floats, Ragged, RaggedTable
+from polyscene.core.arrays import Ragged, RaggedTable
 from polyscene.core.catalogue import Catalogue
 from polyscene.core.contracts import Data, Holdout, Run, State, StillView
 from polyscene.core.errors import ConfigError
 from polyscene.core.queries import Queries
-from polyscene.core.rows import Rows
+from polyscene.core.rows import Rows, log_share
 from polyscene.dataset.newest import later_out, newest_out
 from polyscene.features.content import Content
 from polyscene.lean.evidence import Evidence
@@ -113,7 +113,7 @@ class Foundation(Trained, frozen=True, kw_only=True, tag="foundation"):
         scale = ValueScale.of(table["action"], table["amount"], reader.actions)
         view = run.view or StillView(data.catalogue)
         known = Known(
-            rows, reader, None, _log_share(table["row"], len(rows)), space, scale, view, self.newcomers
+            rows, reader, None, log_share(table["row"], len(rows)), space, scale, view, self.newcomers
         )
         with machine.settled(run) as device:
             chance = torch.Generator(device).manual_seed(run.seed)
@@ -229,10 +229,3 @@ class Foundation(Trained, frozen=True, kw_only=True, tag="foundation"):
         put_tensors(network, state.tensors)
         part = part_of(network.eval().requires_grad_(False), known).settled()
         return part.with_lean(self.block, self.heads, self.states_mb)
-
-
-def _log_share(seen: Array, count: int) -> Floats:
-    """(R,) log of each row's share of all events, one event added to each."""
-    counts = np.bincount(seen, minlength=count) + 1.0
-    shares: Floats = np.log(counts / counts.sum()).astype(np.float32)
-    return shares
