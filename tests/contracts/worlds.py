@@ -27,11 +27,15 @@ SOLVES: dict[str, tuple[str, ...]] = {
     "mult_vae": ("checkerboard", "popularity"),
     "recvae": ("checkerboard", "popularity"),
     "sasrec": ("checkerboard", "chain", "popularity"),
+    "gru4rec": ("checkerboard", "chain", "popularity"),
     "foundation": ("checkerboard", "chain", "popularity"),
     "generative": ("checkerboard", "chain", "popularity"),
     "adapted": ("checkerboard", "chain", "popularity"),
     "average": ("checkerboard", "chain", "popularity"),
     "blend": ("checkerboard", "chain", "popularity"),
+    "rrf": ("checkerboard",),
+    "stack": ("checkerboard", "chain"),
+    "switch": ("chain",),
 }
 
 SMALL = {
@@ -45,6 +49,7 @@ SMALL = {
 }
 """A network that learns the tiny worlds in a second."""
 
+RECURRENT = {name: value for name, value in SMALL.items()}
 NARROW = {"dim": 8, "hidden": 16, "epochs": 40, "batch_size": 40, "learning_rate": 0.02}
 """An autoencoder that does."""
 
@@ -57,11 +62,15 @@ SETTINGS: dict[str, dict[str, object]] = {
     "mult_vae": NARROW,
     "recvae": {**NARROW, "epochs": 12},
     "sasrec": SMALL,
+    "gru4rec": {**RECURRENT, "hidden": 16},
     "foundation": SMALL,
     "generative": {**SMALL, "decoder_dropout": 0.0, "levels": 2, "codes": 6, "beam": 16, "smoothing": 0.0},
     "adapted": {"base": {"kind": "foundation", **SMALL}, "rank": 2, "least": 50},
     "average": {"of": [{"kind": "sasrec", **SMALL}, {"kind": "covisit"}]},
     "blend": {"of": [{"kind": "sasrec", **SMALL}, {"kind": "covisit"}, {"kind": "ease", "l2": 5.0}]},
+    "rrf": {"of": [{"kind": "item_knn"}, {"kind": "ease", "l2": 5.0}]},
+    "stack": {"of": [{"kind": "covisit"}, {"kind": "ease", "l2": 5.0}]},
+    "switch": {"of": [{"kind": "popular"}, {"kind": "covisit"}], "least": 5},
 }
 """Settings that make a kind quick or small enough for the tiny worlds; defaults elsewhere."""
 

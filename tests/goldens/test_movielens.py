@@ -26,9 +26,13 @@ SLOW = {
     "denoising",
     "foundation",
     "generative",
+    "gru4rec",
     "mult_vae",
     "recvae",
+    "rrf",
     "sasrec",
+    "stack",
+    "switch",
 }
 QUERIES = {
     ("ml-1m", "loo"): 6040,

@@ -62,6 +62,9 @@ MODELS: Mapping[str, Model] = {
     "sasrec": Model(
         "polyscene.models.sasrec:SasRec", "sequence", "Kang and McAuley 2018, as in eSASRec", logits=True
     ),
+    "gru4rec": Model(
+        "polyscene.models.gru4rec:Gru4Rec", "sequence", "Hidasi et al. 2016, full softmax", logits=True
+    ),
     "foundation": Model(
         "polyscene.models.foundation:Foundation",
         "sequence",
@@ -80,6 +83,9 @@ MODELS: Mapping[str, Model] = {
     "blend": Model(
         "polyscene.rank.blend:Blend", "composition", "log-linear pool, Genest and Zidek 1986", logits=True
     ),
+    "rrf": Model("polyscene.rank.rrf:Rrf", "composition", "Cormack, Clarke and Büttcher 2009"),
+    "stack": Model("polyscene.rank.stack:Stack", "composition", "Wolpert 1992; Sill et al. 2009", logits=True),
+    "switch": Model("polyscene.rank.switch:Switch", "composition", "switching hybrid, Burke 2002"),
 }
 
 KINDS: Mapping[str, str] = {kind: model.path for kind, model in MODELS.items()}

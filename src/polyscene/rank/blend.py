@@ -1,62 +1,46 @@
 """A blend: the weighted sum of what several models say, each on its scale."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from time import monotonic
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import dataclass
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
 import numpy as np
 
 from polyscene.core.answer import answer
 from polyscene.core.arrays import Floats, Scores
-from polyscene.core.config import Config, read
+from polyscene.core.config import Config
 from polyscene.core.contracts import Data, Effect, Holdout, Run, State
 from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
-from polyscene.dataset.newest import newest_out
-from polyscene.models.table import KINDS
-from polyscene.rank.members import Scorer, check_members, fit_members, load_members, pack_members, scale_of
+from polyscene.rank.held_out import Composed, fit_and_learn
+from polyscene.rank.members import Scorer, fit_members, load_members, pack_members, scale_of
 from polyscene.rank.scales import Scale, on_scale, weighted_sum
 from polyscene.rank.tune import gather, search
 
-DEFAULT: tuple[dict[str, Any], ...] = ({"kind": "sasrec"}, {"kind": "covisit"}, {"kind": "ease"})
-"""Order as a network sees it, plain transitions, and the whole history without its order."""
-QUESTIONS = 5_000
-"""Most held-out events that weights are tuned on."""
 Weight = Annotated[float, msgspec.Meta(ge=0)]
 
 
-def _default() -> tuple[Config, ...]:
-    return tuple(read(KINDS, plan, "blend.of") for plan in DEFAULT)
-
-
-class Blend(Config, frozen=True, kw_only=True, tag="blend"):
+class Blend(Composed, frozen=True, kw_only=True, tag="blend"):
     """Scores an item by the weighted sum of its members' scores, each brought to one scale.
 
     `scales`: one a member, see `rank/scales.py`; empty: log-probabilities for kinds whose scores are
     logits, else z-scores. What a member can't score gets its lowest score of that query; what none can
     score stays unscored. A member of weight 0 is not asked.
 
-    `weights`: one a member, or ``"tuned"``: chosen to maximise nDCG@10 on events that no member has learned
-    from. Those are ``run.holdout`` where the run has one, and one fit does. Else the newest event of every
-    user is held out, members learn from the rest, weights are tuned on at most 5,000 of those events, and
-    with `refit` all members are then fitted again on everything, which doubles the cost; either round has
-    half of a time budget. Put the slowest member first: it gets what the others leave of the budget, and
-    weights are relative to its own.
+    `weights`: one a member; ``"tuned"``: relative to the first, chosen to maximise nDCG@10 on events that
+    no member has learned from, see `Composed`.
 
     Source: a log-linear pool of experts (Genest and Zidek, 1986), with z-scores for members without
     probabilities; weights by coordinate search, as in blends of ranking features (Metzler and Croft, 2007).
     """
 
-    of: tuple[Config, ...] = msgspec.field(default_factory=_default)
     weights: Literal["tuned"] | tuple[Weight, ...] = "tuned"
     scales: tuple[Scale, ...] = ()
-    refit: bool = True
 
     def __post_init__(self) -> None:
-        check_members(self.of, "blend")
+        super().__post_init__()
         given = {"scales": len(self.scales) or len(self.of)}
         if self.weights != "tuned":
             given["weights"] = len(self.weights)
@@ -78,28 +62,20 @@ class Blend(Config, frozen=True, kw_only=True, tag="blend"):
         if self.weights != "tuned":
             weights = np.array(self.weights, np.float32)
             return BlendPart(self, weights, fit_members(self.of, data, run, older))
-        if run.holdout is not None:
-            return self._tuned(fit_members(self.of, data, run), run.holdout, run)
-        started = monotonic()
-        before, asked = newest_out(data, QUESTIONS, run.rng())
-        budget_s = run.budget_s if run.budget_s is None or not self.refit else run.budget_s / 2
-        members = fit_members(self.of, before, replace(run, holdout=asked, budget_s=budget_s))
-        part = self._tuned(members, asked, run)
-        if not self.refit:
-            return part
-        if run.budget_s is not None:
-            run = replace(run, budget_s=max(1.0, run.budget_s - (monotonic() - started)))
-        return replace(part, members=fit_members(self.of, data, run, older))
+        members, weights = fit_and_learn(
+            self, data, run, lambda members, asked: self._tuned(members, asked, run), older
+        )
+        return BlendPart(self, weights, members)
 
-    def _tuned(self, members: tuple[Scorer, ...], asked: Holdout, run: Run) -> "BlendPart":
-        part = BlendPart(self, np.ones(len(members), np.float32), members)
-        weights, reached = search(gather(part.voices, asked))
+    def _tuned(self, members: tuple[Scorer, ...], asked: Holdout, run: Run) -> Floats:
+        alike = np.ones(len(members), np.float32)
+        weights, reached = search(gather(BlendPart(self, alike, members).voices, asked))
         if reached == 0:
             run.warnings.append(
                 "blend: no held-out event could be found, so all members weigh the same; give weights"
             )
-            return part
-        return replace(part, weights=weights)
+            return alike
+        return weights
 
     def load(self, state: State, run: Run) -> "BlendPart":
         """The part as it was saved. Raises BundleError when weights or a member's tensors are missing."""

@@ -6,7 +6,6 @@ from typing import Annotated, Any, ClassVar
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 
 from polyscene.core.arrays import Array, Floats, Ragged, offsets_of
 from polyscene.core.config import Config, read
@@ -17,6 +16,7 @@ from polyscene.core.slates import Slates
 from polyscene.core.states import pack, unpack
 from polyscene.features.convert import CONVERTERS, Conversion, fit_conversion
 from polyscene.rank.features import Facts, features, names, numbers
+from polyscene.rank.logit import conditional_logit
 
 BLOCK = 256
 """Queries whose features are held at once while training."""
@@ -69,7 +69,8 @@ class LinearRanker(Config, frozen=True, kw_only=True, tag="linear_ranker"):
         else:
             mean, spread = values_NF.mean(0), values_NF.std(0)
             spread = np.where(spread < 1e-6, 1, spread)
-            weights = _fit((values_NF - mean) / spread, labels, offsets, self.l2, self.epochs)
+            values_NF = (values_NF - mean) / spread
+            weights = conditional_logit(values_NF, labels, offsets, l2=self.l2, steps=self.epochs)
         fitted = (mean.astype(np.float32), (weights / spread).astype(np.float32))
         return LinearRankerPart(Model(sources, popularity, *fitted, facts.attributes), view)
 
@@ -119,28 +120,6 @@ class LinearRanker(Config, frozen=True, kw_only=True, tag="linear_ranker"):
         if not kept:
             return values[0], np.zeros(0, np.float32), np.zeros(1, np.int64)
         return np.concatenate(values), np.concatenate(kept), offsets_of(np.concatenate(lengths))
-
-
-def _fit(values_NF: Floats, labels: Floats, offsets: Array, l2: float, epochs: int) -> NDArray[np.float64]:
-    """Weights (F,) that make the labelled candidates of each slate most likely."""
-    starts, rows = offsets[:-1], np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    share = labels / np.add.reduceat(labels, starts)[rows]
-    count = len(starts)
-
-    def loss(weights: Array) -> tuple[float, Array]:
-        scores = values_NF @ weights.astype(np.float32)
-        scores = (scores - np.maximum.reduceat(scores, starts)[rows]).astype(np.float64)
-        odds = np.exp(scores)
-        total = np.add.reduceat(odds, starts)
-        value = -(share @ (scores - np.log(total)[rows])) / count + l2 * weights @ weights
-        slope = (odds / total[rows] - share).astype(np.float32) @ values_NF / count + 2 * l2 * weights
-        return float(value), slope.astype(np.float64)
-
-    found: Any = minimize(
-        loss, np.zeros(values_NF.shape[1]), jac=True, method="L-BFGS-B", options={"maxiter": epochs}
-    )
-    weights: NDArray[np.float64] = found.x
-    return weights
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,15 +41,15 @@ def _standard(scores_BI: Scores) -> Floats:
     return standard_BI
 
 
-def weighted_sum(voices: Iterable[tuple[Scores, float]], shape: tuple[int, int]) -> Scores:
-    """(B, I) sum of blocks on their scales, each times its weight; -inf where none scores the item.
+def weighted_sum(voices: Iterable[tuple[Scores, float | Floats]], shape: tuple[int, int]) -> Scores:
+    """(B, I) sum of blocks on their scales, each times its weight, or (B, 1) weights; -inf where unscored.
 
     An item that one of them does not score gets that one's lowest score of the query, so that it is not
     preferred for being unknown; one that scores nothing for a query has no say there.
     """
     total_BI, known_BI = np.zeros(shape, np.float32), np.zeros(shape, bool)
     for scaled_BI, weight in voices:
-        total_BI += with_floor(scaled_BI, 0.0) * np.float32(weight)
+        total_BI += with_floor(scaled_BI, 0.0) * np.asarray(weight, np.float32)
         known_BI |= scaled_BI > -np.inf
     total_BI[~known_BI] = -np.inf
     return total_BI
