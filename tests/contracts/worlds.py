@@ -49,7 +49,6 @@ SMALL = {
 }
 """A network that learns the tiny worlds in a second."""
 
-RECURRENT = {name: value for name, value in SMALL.items()}
 NARROW = {"dim": 8, "hidden": 16, "epochs": 40, "batch_size": 40, "learning_rate": 0.02}
 """An autoencoder that does."""
 
@@ -62,7 +61,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "mult_vae": NARROW,
     "recvae": {**NARROW, "epochs": 12},
     "sasrec": SMALL,
-    "gru4rec": {**RECURRENT, "hidden": 16},
+    "gru4rec": {**SMALL, "hidden": 16},
     "foundation": SMALL,
     "generative": {**SMALL, "decoder_dropout": 0.0, "levels": 2, "codes": 6, "beam": 16, "smoothing": 0.0},
     "adapted": {"base": {"kind": "foundation", **SMALL}, "rank": 2, "least": 50},

@@ -50,6 +50,7 @@ MODELS: Mapping[str, Model] = {
     ),
     "slim": Model("polyscene.models.slim:Slim", "linear", "Ning and Karypis 2011"),
     "ease": Model("polyscene.models.ease:Ease", "linear", "Steck 2019"),
+    "bpr": Model("polyscene.models.bpr:Bpr", "factors", "Rendle et al. 2009"),
     "ials": Model("polyscene.models.ials:Ials", "factors", "Hu, Koren and Volinsky 2008"),
     "autoencoder": Model(
         "polyscene.models.autoencoder:Autoencoder", "autoencoder", "AutoRec, Sedhain et al. 2015"
