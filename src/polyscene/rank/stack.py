@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from polyscene.core.answer import answer
-from polyscene.core.arrays import Array, Floats, Ragged, Scores, offsets_of
+from polyscene.core.arrays import Array, Floats, Scores, offsets_of
 from polyscene.core.contracts import Data, Effect, Holdout, Run, State
 from polyscene.core.errors import BundleError
 from polyscene.core.queries import Queries
@@ -20,7 +20,7 @@ from polyscene.rank.held_out import Composed, fit_and_learn
 from polyscene.rank.logit import conditional_logit
 from polyscene.rank.members import Scorer, load_members, pack_members, scale_of
 from polyscene.rank.scales import on_scale, weighted_sum
-from polyscene.rank.tune import Evidence, gather
+from polyscene.rank.tune import TAKE, Evidence, gather
 
 STEPS = 200
 """Most steps of the logit; it usually ends by itself."""
@@ -60,18 +60,29 @@ class Stack(Composed, frozen=True, kw_only=True, tag="stack"):
 
     def _learned(self, part: "StackPart", asked: Holdout, run: Run) -> Floats:
         """(F,) weights of the features."""
-        evidence = gather(part.voices, asked)
-        length_N = _length(asked.queries)[evidence.rows]
-        values_NF, labels, offsets = _lists(evidence, length_N)
-        if not len(labels):
+        rng = run.rng()
+
+        def voices(queries: Queries) -> Iterator[Floats]:
+            yield from part.voices(queries)
+            yield rng.random((len(queries), queries.allowed.size), np.float32)
+
+        lists = _Lists.of(gather(voices, asked), asked.queries)
+        if not len(lists.labels):
             run.warnings.append("stack: no held-out event could be found, so all members weigh the same")
             alike = np.zeros(2 * (len(self.of) + 1), np.float32)
             alike[: len(self.of)] = 1.0
             return alike
-        spread_F = values_NF.std(axis=0)
+        spread_F = lists.values.std(axis=0)
         spread_F[spread_F < 1e-6] = 1.0
-        weights_F = conditional_logit(values_NF / spread_F, labels, offsets, l2=self.l2, steps=STEPS)
-        learned_F: Floats = (weights_F / spread_F).astype(np.float32)
+        found_F = conditional_logit(
+            lists.values / spread_F,
+            lists.labels,
+            lists.offsets,
+            l2=self.l2,
+            steps=STEPS,
+            stands_for=lists.stands_for,
+        )
+        learned_F: Floats = (found_F / spread_F).astype(np.float32)
         return learned_F
 
     def load(self, state: State, run: Run) -> "StackPart":
@@ -137,16 +148,41 @@ def _length(queries: Queries) -> Floats:
     return np.log1p(queries.history.lengths).astype(np.float32)
 
 
-def _lists(evidence: Evidence, length_N: Floats) -> tuple[Floats, Floats, Array]:
-    """Features (N, F) and labels (N,) of the candidates of questions that have an answer among them."""
-    count = len(evidence.targets)
-    starts = np.searchsorted(evidence.rows, np.arange(count + 1))
-    labels = np.zeros(len(evidence.rows), np.float32)
-    found = evidence.targets.values >= 0
-    labels[starts[evidence.targets.rows()[found]] + evidence.targets.values[found]] = 1.0
-    taught_B = np.bincount(evidence.rows, labels, count) > 0
-    kept_N = taught_B[evidence.rows]
-    values_NV = evidence.values[kept_N]
-    values_NF = np.concatenate([values_NV, values_NV * length_N[kept_N, None]], axis=1)
-    lists = Ragged(starts, evidence.rows).lengths[taught_B]
-    return values_NF, labels[kept_N], offsets_of(lists)
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """Candidates of questions that have an answer among them.
+
+    Shapes: `values` (N, F) features, `labels` (N,), `stands_for` (N,) how many items each speaks for,
+    `offsets` where each question's begin.
+    """
+
+    values: Floats
+    labels: Floats
+    stands_for: Array
+    offsets: Array
+
+    @classmethod
+    def of(cls, evidence: Evidence, queries: Queries) -> "_Lists":
+        """`evidence` has the members' voices, the popularity's and, last, one of pure chance.
+
+        What only chance brought stands for all items that nobody else named: a stack that had seen the best
+        of each alone would not know what keeps the others out.
+        """
+        rows, count = evidence.rows, len(evidence.targets)
+        starts = np.searchsorted(rows, np.arange(count + 1))
+        labels = np.zeros(len(rows), np.float32)
+        found = evidence.targets.values >= 0
+        labels[starts[evidence.targets.rows()[found]] + evidence.targets.values[found]] = 1.0
+        named = labels > 0
+        for said in evidence.values[:, :-1].T:
+            order = np.lexsort((-said, rows))
+            named[order] |= np.arange(len(rows)) - starts[rows] < TAKE
+        named_B, all_B = np.bincount(rows, named, count), np.bincount(rows, minlength=count)
+        open_B = queries.allowed.masks.sum(axis=1)[queries.allowed.groups] - queries.exclude.lengths
+        unnamed_B = np.maximum(open_B - named_B, 1) / np.maximum(all_B - named_B, 1)
+        kept = (np.bincount(rows, labels, count) > 0)[rows]
+        values = evidence.values[kept, :-1]
+        values = np.concatenate([values, values * _length(queries)[rows[kept], None]], axis=1)
+        stands_for = np.where(named, 1.0, np.maximum(unnamed_B, 1)[rows])[kept]
+        offsets = offsets_of(np.bincount(rows[kept], minlength=count)[np.unique(rows[kept])])
+        return cls(values, labels[kept], stands_for, offsets)
