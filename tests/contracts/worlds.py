@@ -21,13 +21,20 @@ SOLVES: dict[str, tuple[str, ...]] = {
     "user_knn": ("checkerboard",),
     "slim": ("checkerboard",),
     "ease": ("checkerboard",),
+    "bpr": ("checkerboard",),
     "ials": ("checkerboard",),
     "autoencoder": ("checkerboard", "popularity"),
     "denoising": ("checkerboard", "popularity"),
     "mult_vae": ("checkerboard", "popularity"),
     "recvae": ("checkerboard", "popularity"),
+    "lightgcn": ("checkerboard", "popularity"),
+    "xsimgcl": ("checkerboard", "popularity"),
+    "kg": ("checkerboard", "popularity"),
+    "social": ("checkerboard", "popularity"),
     "sasrec": ("checkerboard", "chain", "popularity"),
     "gru4rec": ("checkerboard", "chain", "popularity"),
+    "bert4rec": ("checkerboard", "chain", "popularity"),
+    "hstu": ("checkerboard", "chain", "popularity"),
     "foundation": ("checkerboard", "chain", "popularity"),
     "generative": ("checkerboard", "chain", "popularity"),
     "adapted": ("checkerboard", "chain", "popularity"),
@@ -52,16 +59,26 @@ SMALL = {
 NARROW = {"dim": 8, "hidden": 16, "epochs": 40, "batch_size": 40, "learning_rate": 0.02}
 """An autoencoder that does."""
 
+PAIRED = {"dim": 8, "epochs": 30, "batch_size": 64, "learning_rate": 0.05}
+"""A graph model that does."""
+
 SETTINGS: dict[str, dict[str, object]] = {
     "slim": {"l1": 0.5, "l2": 5.0},
     "ease": {"l2": 5.0},
+    "bpr": {"dim": 8, "epochs": 40, "batch_size": 10, "negatives": 4},
     "ials": {"dim": 8, "l2": 0.5},
     "autoencoder": {**NARROW, "dropout": 0.0},
     "denoising": {name: value for name, value in NARROW.items() if name != "hidden"},
     "mult_vae": NARROW,
     "recvae": {**NARROW, "epochs": 12},
+    "lightgcn": PAIRED,
+    "xsimgcl": {**PAIRED, "noise": 0.05},
+    "kg": PAIRED,
+    "social": PAIRED,
     "sasrec": SMALL,
     "gru4rec": {**SMALL, "hidden": 16},
+    "bert4rec": SMALL,
+    "hstu": SMALL,
     "foundation": SMALL,
     "generative": {**SMALL, "decoder_dropout": 0.0, "levels": 2, "codes": 6, "beam": 16, "smoothing": 0.0},
     "adapted": {"base": {"kind": "foundation", **SMALL}, "rank": 2, "least": 50},

@@ -60,11 +60,29 @@ MODELS: Mapping[str, Model] = {
     ),
     "mult_vae": Model("polyscene.models.mult_vae:MultVae", "autoencoder", "Liang et al. 2018", logits=True),
     "recvae": Model("polyscene.models.recvae:RecVae", "autoencoder", "Shenbin et al. 2020", logits=True),
+    "lightgcn": Model("polyscene.models.lightgcn:LightGcn", "graph", "He et al. 2020", holds_users=True),
+    "xsimgcl": Model("polyscene.models.xsimgcl:XSimGcl", "graph", "Yu et al. 2023"),
+    "kg": Model(
+        "polyscene.models.kg:Kg", "graph", "KGIN, Wang et al. 2021", holds_users=True, needs=("edges",)
+    ),
+    "social": Model(
+        "polyscene.models.social:Social",
+        "graph",
+        "DiffNet, Wu et al. 2019",
+        holds_users=True,
+        needs=("edges",),
+    ),
     "sasrec": Model(
         "polyscene.models.sasrec:SasRec", "sequence", "Kang and McAuley 2018, as in eSASRec", logits=True
     ),
     "gru4rec": Model(
         "polyscene.models.gru4rec:Gru4Rec", "sequence", "Hidasi et al. 2016, full softmax", logits=True
+    ),
+    "bert4rec": Model(
+        "polyscene.models.bert4rec:Bert4Rec", "sequence", "Sun et al. 2019", logits=True
+    ),
+    "hstu": Model(
+        "polyscene.models.hstu:Hstu", "sequence", "Zhai et al. 2024", logits=True
     ),
     "foundation": Model(
         "polyscene.models.foundation:Foundation",
