@@ -100,7 +100,8 @@ def test_the_first_layer_is_a_dense_one_on_rows_of_length_one():
 def test_corruption_leaves_out_its_share_and_keeps_the_sum():
     layer = BagSum(12, 1, 0.25, torch.Generator().manual_seed(0))
     layer.vectors.data.fill_(1.0)
-    bag = Bag(torch.zeros(20_000, dtype=torch.int64), torch.arange(20_000), torch.ones(20_000))
+    everyone = torch.arange(20_000)
+    bag = Bag(torch.zeros(20_000, dtype=torch.int64), everyone, torch.ones(20_000), everyone)
     bag = replace(bag, counts=bag.counts.long())
     sums = layer(bag)[:, 0]
     assert set(sums.tolist()) == {0.0, float(torch.tensor(256 / 192))}

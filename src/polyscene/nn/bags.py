@@ -33,6 +33,7 @@ class Bag:
     rows: Tensor
     starts: Tensor
     counts: Tensor
+    users: Tensor
     turn: int = 0
     progress: float = 0.0
 
@@ -50,11 +51,11 @@ class Bag:
         first_B = histories.indptr[users].astype(np.int64)
         counts_B = histories.indptr[users + 1] - first_B
         rows_N = histories.indices[spans(first_B, counts_B)].astype(np.int64)
-        rows, starts, counts = (
+        rows, starts, counts, places = (
             torch.from_numpy(array).to(device)
-            for array in (rows_N, np.cumsum(counts_B) - counts_B, counts_B)
+            for array in (rows_N, np.cumsum(counts_B) - counts_B, counts_B, users.astype(np.int64))
         )
-        return cls(rows, starts, counts, turn, progress)
+        return cls(rows, starts, counts, places, turn, progress)
 
     def __len__(self) -> int:
         return len(self.counts)
@@ -74,6 +75,7 @@ class Bag:
                     self.rows[ends[start] : ends[stop]],
                     self.starts[start:stop] - ends[start],
                     self.counts[start:stop],
+                    self.users[start:stop],
                     self.turn,
                     self.progress,
                 ),
