@@ -14,7 +14,9 @@ from polyscene.dataset.codemap import CodeMap
 from polyscene.dataset.encode import Encoded, encode
 from polyscene.dataset.split import Split, split
 
-PROTOCOLS = ("loo", "time", "strong", "random", "cold", "cold_trained")
+PROTOCOLS = ("loo", "time", "strong", "random", "recbole", "cold", "cold_trained")
+WIDER = ("recbole", "cold", "cold_trained")
+"""Where more than the history shown is kept out of the ranking."""
 
 
 def data_of(lists, times=None, clock=True, users=None):
@@ -117,7 +119,7 @@ def test_seen_items_are_excluded_and_targets_never_are(data, protocol, repeats):
             excluded = set(holdout.queries.exclude[row].tolist())
             history = set(holdout.queries.history.ragged("item")[row].tolist())
             expected = history if repeats == "drop" else set()
-            assert excluded >= expected if "cold" in protocol else excluded == expected
+            assert excluded >= expected if protocol in WIDER else excluded == expected
             assert not excluded & set(holdout.targets[row].tolist())
 
 
@@ -325,3 +327,18 @@ def test_protocol_b_on_movielens_1m(ml_1m):
     )
     assert len(result.valid.queries) == 488
     assert result.digest == "12fe56d035e8063f42a40275453d79f56a794dbe2f69d04f1d77962fd7c4391b"
+
+
+def test_recbole_keeps_validation_rows_from_the_test():
+    data = data_of([list(range(25)), [3, 4, 5], [7, 8]])
+    result = split(data, "recbole")
+    assert [len(each) for each in (result.test.targets[0], result.test.targets[1])] == [2, 1]
+    assert len(result.test.queries) == len(result.valid.queries) == 2
+    assert rows_of(result.train.users, result.train.histories) == rows_of(
+        result.fit_all.users, result.fit_all.histories
+    )
+    for row in range(2):
+        shown_items = set(result.test.queries.history.ragged("item")[row].tolist())
+        validated = set(result.valid.targets[row].tolist())
+        assert not shown_items & validated
+        assert set(result.test.queries.exclude[row].tolist()) == shown_items | validated

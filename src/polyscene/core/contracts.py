@@ -82,13 +82,17 @@ class StillView:
 class Edges:
     """Directed links between entities as outside ids: friends, citations, knowledge-graph triples.
 
-    Shapes: all (N,), `source` and `target` object arrays of ids, `weight` float32.
+    Shapes: (N,) each, `source` and `target` object arrays of ids, `weight` float32. `users`, `items` (N, 2)
+    int32: the codes that source and target have as a user and as an item, -1 where they are none; an id may
+    be both, so a model reads the pair that it is about.
     """
 
     source: Array
     relation: Array
     target: Array
     weight: Floats
+    users: Array
+    items: Array
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,8 @@ class CleaningRules(Config, frozen=True, kw_only=True, tag="cleaning"):
     `repeats`: which of a user's several events on one item stay: ``all``, as carts and songs need, or the
     ``first`` or ``last`` in time, ties by raw row. `near_ms`: events of one
     user, item and action this close together are one; 0 turns it off. `scale`: lowest and highest rating;
-    None detects it for columns called rating, stars or overall. `earliest`, `latest`: UTC ms; latest None
+    None detects it for columns called rating, stars or overall. `min_value`: events worth less are left
+    out, as a rating of 2 is no sign of liking; None keeps all. `earliest`, `latest`: UTC ms; latest None
     is a day from now. `unknown_items`: what to do with events of items that the items table lacks.
     `bot_per_day`: a user with more events on one UTC day is a machine (20,000 is one every 4 seconds,
     all day); None turns it off. `min_user`, `min_item`: k-core, repeated until both hold. `mend_items`,
@@ -34,6 +35,7 @@ class CleaningRules(Config, frozen=True, kw_only=True, tag="cleaning"):
     repeats: Literal["all", "first", "last"] = "all"
     near_ms: Annotated[int, msgspec.Meta(ge=0)] = 1_000
     scale: tuple[float, float] | None = None
+    min_value: float | None = None
     earliest: int = EARLIEST
     latest: int | None = None
     unknown_items: Literal["keep", "drop"] = "keep"
@@ -85,6 +87,8 @@ def clean_rows(
         *time_faults(rules, clock=clock),
         *scale_faults(plan),
     ]
+    if rules.min_value is not None:
+        faults.append((f"value is below {rules.min_value:g}", pl.col("value") < rules.min_value))
     return ledger.drop(events, faults)
 
 
@@ -188,3 +192,25 @@ def clean_edges(edges: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
     loops = edges["source"].cast(pl.String) == edges["target"].cast(pl.String)
     ledger.notice("edge leads back to its source", int(loops.sum()))
     return edges
+
+
+def clean_links(links: pl.DataFrame, ledger: Ledger) -> pl.DataFrame:
+    """Links with both ends; an entity is one item only, the first that it is said to be."""
+    links = ledger.drop(links, [*id_faults(links, "item"), *id_faults(links, "entity")])
+    later = links.filter(~pl.col("entity").is_first_distinct())[ROW]
+    return ledger.drop_rows(links, later, "entity is an earlier row's item")
+
+
+def entities_as_items(triples: pl.DataFrame, links: pl.DataFrame) -> pl.DataFrame:
+    """Triples in which a linked entity goes by its item's id, and any other as ``entity:ID``.
+
+    Entities and items are often numbered alike; so no number means both.
+    """
+    item_of = links.select(pl.col("entity").cast(pl.String), pl.col("item").cast(pl.String).alias("@item"))
+    for end in ("source", "target"):
+        joined = triples.with_columns(pl.col(end).cast(pl.String)).join(
+            item_of, left_on=end, right_on="entity", how="left", maintain_order="left"
+        )
+        stranger = pl.concat_str(pl.lit("entity:"), end)
+        triples = joined.with_columns(pl.coalesce("@item", stranger).alias(end)).drop("@item")
+    return triples

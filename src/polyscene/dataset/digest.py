@@ -7,7 +7,7 @@ import numpy as np
 
 from polyscene.core.arrays import Array, Ragged
 from polyscene.core.catalogue import Catalogue
-from polyscene.core.contracts import Data
+from polyscene.core.contracts import Data, Edges
 
 
 def digest_of(data: Data) -> str:
@@ -16,6 +16,16 @@ def digest_of(data: Data) -> str:
     digest.update(data.histories.offsets.tobytes())
     for name in sorted(data.histories.columns):
         digest.update(np.ascontiguousarray(data.histories[name]).tobytes())
+    return digest.hexdigest()
+
+
+def digest_of_edges(edges: Edges | None) -> str:
+    """Sha256 (hex) of all edges, in their order; of none it is empty."""
+    if edges is None:
+        return ""
+    digest = sha256()
+    for values in (edges.source, edges.relation, edges.target, edges.weight, edges.users, edges.items):
+        digest.update(_bytes(values))
     return digest.hexdigest()
 
 

@@ -1,12 +1,13 @@
 """Clean tables as codes and arrays: what models learn from."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 import polars as pl
 
-from polyscene.core.arrays import Array, Codes, RaggedTable, Times, offsets_of
+from polyscene.core.arrays import Array, Codes, Floats, RaggedTable, Times, offsets_of
 from polyscene.core.contracts import Data, Edges
 from polyscene.core.errors import DataError
 from polyscene.core.queries import HISTORY_COLUMNS
@@ -71,7 +72,7 @@ def encode(
         clock=tables.clock,
         actions=actions,
         scenarios=scenarios,
-        edges=edges_of(tables.edges),
+        edges=edges_of(tables.edges, items, users),
     )
     return Encoded(data, items, users)
 
@@ -114,11 +115,22 @@ def _named(words: pl.Series) -> tuple[tuple[str, ...], Codes]:
     return tuple(known), words.replace_strict(pl.Series(known), places, return_dtype=pl.Int16).to_numpy()
 
 
-def edges_of(frame: pl.DataFrame | None) -> Edges | None:
+def edges_of(frame: pl.DataFrame | None, items: CodeMap, users: CodeMap) -> Edges | None:
     """The edges of a clean table; None without one."""
     if frame is None:
         return None
-    source, relation, target = (frame[name].to_numpy() for name in ("source", "relation", "target"))
+    ends = {name: frame[name].to_numpy().astype(object) for name in ("source", "relation", "target")}
+    return coded_edges(ends, frame["weight"].to_numpy(), items, users)
+
+
+def coded_edges(ends: Mapping[str, Array], weight: Floats, items: CodeMap, users: CodeMap) -> Edges:
+    """Edges from their outside ids (source, relation, target), with the codes that the ids have."""
+    both = ends["source"], ends["target"]
     return Edges(
-        source.astype(object), relation.astype(object), target.astype(object), frame["weight"].to_numpy()
+        ends["source"],
+        ends["relation"],
+        ends["target"],
+        weight,
+        users=np.column_stack([users.codes(ids) for ids in both]),
+        items=np.column_stack([items.codes(ids) for ids in both]),
     )

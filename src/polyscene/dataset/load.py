@@ -7,7 +7,14 @@ from types import MappingProxyType
 import polars as pl
 
 from polyscene.core.errors import DataError
-from polyscene.dataset.clean import CleaningRules, clean_edges, clean_entities, clean_events
+from polyscene.dataset.clean import (
+    CleaningRules,
+    clean_edges,
+    clean_entities,
+    clean_events,
+    clean_links,
+    entities_as_items,
+)
 from polyscene.dataset.frames import Frame, raw_frame
 from polyscene.dataset.known import SETS, ensure
 from polyscene.dataset.ledger import Ledger
@@ -16,7 +23,7 @@ from polyscene.dataset.mend import Mend, mend_column
 from polyscene.dataset.parts import FILE, collect_all, scan_all
 from polyscene.dataset.quarantine import write_quarantine
 from polyscene.dataset.readers import ROW, Raw
-from polyscene.dataset.schema import TITLES, TableName, field_names, fold
+from polyscene.dataset.schema import HEADS, TITLES, TableName, field_names, fold
 from polyscene.dataset.sources import find_files
 from polyscene.dataset.tables import CleaningReport, Tables
 from polyscene.dataset.times import read_times
@@ -98,7 +105,7 @@ def clean_tables(
     bench = Bench(mapping, rules)
     items = bench.entities(raws.get("items"), "items", "item")
     users = bench.entities(raws.get("users"), "users", "user")
-    edges = bench.edges(raws.get("edges"))
+    edges = bench.edges(raws.get("edges"), raws.get("links"))
     events, clock = bench.events(raws["events"], rules, None if items is None else items["item"])
     if quarantine:
         write_quarantine(quarantine, bench.books)
@@ -187,8 +194,8 @@ class Bench:
         mended = mend_column(pl.DataFrame(typed), key, self.mends[key], ledger)
         return self._close(table, clean_entities(mended, key, ledger).drop(ROW))
 
-    def edges(self, raw: Raw | None) -> pl.DataFrame | None:
-        """Clean edges; None without such a table."""
+    def edges(self, raw: Raw | None, links: Raw | None = None) -> pl.DataFrame | None:
+        """Clean edges; None without such a table. `links` tell which entities of triples are items."""
         if raw is None:
             return None
         frame, columns, ledger = self._open("edges", raw)
@@ -202,7 +209,16 @@ class Bench:
             }
         )
         final = clean_edges(typed, ledger).drop(ROW).with_columns(pl.col("weight").cast(pl.Float32))
+        if links is not None and fold(columns.fields["source"]) in HEADS:
+            final = entities_as_items(final, self._links(links))
         return self._close("edges", final)
+
+    def _links(self, raw: Raw) -> pl.DataFrame:
+        """Clean links of items to entities."""
+        frame, columns, ledger = self._open("links", raw)
+        typed = [frame[ROW], *(_ids(frame, columns, key, raw.label, ledger) for key in ("item", "entity"))]
+        mended = mend_column(pl.DataFrame(typed), "item", self.mends["item"], ledger)
+        return self._close("links", clean_links(mended, ledger).drop(ROW))
 
 
 def _where(label: str, column: str) -> str:

@@ -121,6 +121,22 @@ def random_rows(histories: RaggedTable, keys: Keys) -> Parts:
     return _nested(~(test | valid), valid, test, _end(histories))
 
 
+def recbole(histories: RaggedTable, keys: Keys) -> Parts:
+    """As `random_rows`, but shares are rounded down, and validation rows are kept from the test too.
+
+    They are neither learned from nor shown, and their items are not ranked. Of a user with three rows or
+    more at least one is tested and one validated. Source: how RecBole evaluates, and figures published
+    from it are made.
+    """
+    many = np.maximum(1, (histories.lengths * RANDOM_SHARE).astype(np.int64))
+    many[histories.lengths < 3] = 0
+    held = np.repeat(many, histories.lengths)
+    place, end = _shuffled_place(histories, keys.users), _end(histories)
+    test, valid = place < held, (place >= held) & (place < 2 * held)
+    train = ~(test | valid)
+    return Parts(train, train, Asked(train, valid, end), Asked(train, test, end, seen=train | valid))
+
+
 def cold_items(histories: RaggedTable, keys: Keys) -> Parts:
     """A tenth of the items is unseen in training; each user's last row on one of them is asked for.
 
@@ -140,6 +156,7 @@ PROTOCOLS: Mapping[str, Callable[[RaggedTable, Keys], Parts]] = {
     "time": global_time,
     "strong": strong_generalisation,
     "random": random_rows,
+    "recbole": recbole,
     "cold": cold_items,
     "cold_trained": cold_trained,
 }

@@ -8,7 +8,7 @@ import polars as pl
 
 from polyscene.core.catalogue import ColumnType
 
-TableName = Literal["events", "items", "users", "edges"]
+TableName = Literal["events", "items", "users", "edges", "links"]
 FieldType = Literal["id", "word", "number", "time"]
 
 
@@ -126,8 +126,14 @@ SCHEMA: Mapping[TableName, tuple[Field, ...]] = {
         ),
         Field("weight", "number", "finite; 1 when unknown", (("weight", "value"), ("count",))),
     ),
+    "links": (
+        Field("item", "id", _ID, _ITEM, required=True),
+        Field("entity", "id", _ID, (("entity", "entityid"),), required=True),
+    ),
 }
 
+HEADS = ("head", "headid")
+"""Names (folded) of a source column that make edges triples of a knowledge graph, about entities."""
 TEXTS = frozenset(
     ("title", "name", "description", "text", "plot", "overview", "summary", "abstract", "headline", "body")
 )

@@ -11,13 +11,13 @@ from polyscene.dataset.schema import SCHEMA, TableName
 
 TEXT = {".csv": ",", ".tsv": "\t", ".txt": "\t"}
 """Endings of separated text, and the separator they promise."""
-ATOMIC: Mapping[str, TableName | None] = {
+ATOMIC: Mapping[str, TableName] = {
     ".inter": "events",
     ".item": "items",
     ".user": "users",
     ".kg": "edges",
     ".net": "edges",
-    ".link": None,
+    ".link": "links",
 }
 """Endings of RecBole's atomic files: tab separated, ``name:type`` headers, a quote is a plain letter."""
 JSON_LINES = (".jsonl", ".ndjson", ".json")
@@ -45,6 +45,7 @@ STEMS: Mapping[TableName, tuple[tuple[str, ...], ...]] = {
     ),
     "users": (("users",), ("customers", "members")),
     "edges": (("edges",), ("user_friends", "friends", "trust", "citations", "kg_triples", "triples")),
+    "links": (("kg_links", "entity_links"),),
 }
 """File names without ending, strongest tier first; two files in one tier are ambiguous."""
 

@@ -13,7 +13,7 @@ from polyscene.core.errors import DataError, InputError, NotFoundError
 from polyscene.core.queries import HISTORY_COLUMNS
 from polyscene.dataset.catalogue import catalogue_as_of
 from polyscene.dataset.codemap import CodeMap
-from polyscene.dataset.encode import first_times, group
+from polyscene.dataset.encode import coded_edges, first_times, group
 from polyscene.dataset.guests import Guests
 from polyscene.dataset.live import LiveCatalogue, check_types
 from polyscene.dataset.moment import Moment
@@ -237,8 +237,11 @@ class World:
         held = [put for put in last.values() if not put.delete]
         if not held:
             return None
-        names = {name: np.array([getattr(put, name) for put in held], object) for name in _ENDS}
-        return Edges(**names, weight=np.array([put.weight for put in held], np.float32))
+        ends = {name: np.array([getattr(put, name) for put in held], object) for name in _ENDS}
+        weight = np.array([put.weight for put in held], np.float32)
+        edges = coded_edges(ends, weight, self._names.items, self._names.users)
+        people = self._guests(at).people(np.maximum(edges.users, 0))
+        return replace(edges, users=np.where(edges.users < 0, edges.users, people))
 
     def _start(self) -> None:
         position = self._log.position

@@ -23,7 +23,7 @@ from polyscene.core.arrays import Array
 from polyscene.core.config import Config, to_json
 from polyscene.core.contracts import Data, Run
 from polyscene.core.errors import BundleError, StoreError
-from polyscene.dataset.digest import digest_of, digest_of_items
+from polyscene.dataset.digest import digest_of, digest_of_edges, digest_of_items
 from polyscene.nn.course import Course
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,8 @@ STATE = "state.safetensors"
 
 def identity(config: Config, data: Data) -> str:
     """Sha256 (hex) of a config and all that it learns from."""
-    told = [to_json(config), digest_of(data), digest_of_items(data.catalogue), data.at, data.clock]
+    digests = digest_of(data), digest_of_items(data.catalogue), digest_of_edges(data.edges)
+    told = [to_json(config), *digests, data.at, data.clock]
     return sha256(msgspec.json.encode(told)).hexdigest()
 
 

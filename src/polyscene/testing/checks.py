@@ -154,7 +154,7 @@ def broken_training_comes_to_the_same_end(case: Case) -> None:
 def names_do_not_matter(case: Case) -> None:
     """Renamed actions, scenarios and edge ids, with codes kept, change nothing."""
     ids = np.array(["x", "y"], object)
-    edges = Edges(ids, ids, ids[::-1], np.ones(2, np.float32))
+    edges = Edges(ids, ids, ids[::-1], np.ones(2, np.float32), *[np.full((2, 2), -1, np.int32)] * 2)
     renamed = replace(case.data, actions=("a", "b"), scenarios=("c", "d"), edges=edges)
     same(case.answer(case.queries), case.answer(case.queries, case.fit(renamed)))
 

@@ -128,7 +128,7 @@ class _Preparation:
         self._tables = {
             "items": self._bench.entities(raws.get("items"), "items", "item"),
             "users": self._bench.entities(raws.get("users"), "users", "user"),
-            "edges": self._bench.edges(raws.get("edges")),
+            "edges": self._bench.edges(raws.get("edges"), raws.get("links")),
         }
         self._columns = resolve("events", self._raw.label, self._raw.columns, request.mapping)
 

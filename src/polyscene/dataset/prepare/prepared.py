@@ -93,7 +93,7 @@ def open_prepared(folder: Path, *, verify: bool = False) -> Encoded:
         clock=manifest.clock,
         actions=manifest.actions,
         scenarios=manifest.scenarios,
-        edges=edges_of(_table(folder, "edges")),
+        edges=edges_of(_table(folder, "edges"), items, users),
     )
     return Encoded(data, items, users)
 

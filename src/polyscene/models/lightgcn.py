@@ -1,0 +1,85 @@
+"""LightGCN: taste carried along who touched what; only where it starts from is learned.
+
+Legend: D width, K negatives, N pairs, R item rows, U users, G = U + R.
+"""
+
+from typing import Annotated
+
+import msgspec
+import torch
+from torch import Tensor, nn
+
+from polyscene.core.contracts import Data, Run, State
+from polyscene.nn import machine
+from polyscene.nn.contrast import bpr
+from polyscene.nn.graph import Spread, balanced
+from polyscene.nn.neighbourly import Neighbourly, of_layers
+from polyscene.nn.pairs import PairBatch, PairNetwork, Touched, learn
+from polyscene.nn.trained import Positive, Trained
+
+
+class LightGcn(Trained, frozen=True, kw_only=True, tag="lightgcn"):
+    """Users and items as the mean of their vectors and those `layers` steps away, trained by BPR.
+
+    `negatives`: items not touched beside each one touched; `batch_size` counts touched ones. See `Trained`
+    for how it learns; `l2` weakens all first vectors alike, the paper's only those of a batch. A user's
+    vector comes from the history at hand, carried through the learned layers; to that known users add the
+    first vector they learned, so the part holds users. Order is not read; unknown items are skipped; who
+    has neither gets the log popularity. Items put after the fit are not scored.
+
+    Source: He et al. 2020, "LightGCN: simplifying and powering graph convolution network".
+    """
+
+    dim: Positive = 64
+    layers: Positive = 3
+    negatives: Positive = 1
+    epochs: Annotated[int, msgspec.Meta(ge=0)] = 30
+    batch_size: Positive = 8192
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.02
+    validate_every: Positive = 5
+
+    def fit(self, data: Data, run: Run, warm: Neighbourly | None = None) -> Neighbourly:
+        """Learns the first vectors; see `learn`."""
+        touched = Touched.of(data)
+        with machine.settled(run) as device:
+            chance = torch.Generator(device).manual_seed(run.seed)
+            network = Network(self, touched, chance)
+            self.start(network, chance)
+            learn(network, self, self.negatives, data, run)
+            return network.part()
+
+    def load(self, state: State, run: Run) -> Neighbourly:
+        """The part as it was saved; see `Neighbourly.load`."""
+        return Neighbourly.load(state)
+
+
+class Network(PairNetwork):
+    """First vectors (G, D), users above items."""
+
+    def __init__(self, config: LightGcn, touched: Touched, chance: torch.Generator) -> None:
+        super().__init__(touched)
+        size = len(touched.users) + len(touched.items)
+        self.first = nn.Parameter(torch.empty(size, config.dim, device=chance.device))
+        nn.init.normal_(self.first, std=0.1, generator=chance)
+        self.spread = Spread(balanced(touched.cells), chance.device)
+        self.count = config.layers
+
+    def layers(self) -> list[Tensor]:
+        """The first vectors (G, D) and those of every step."""
+        found: list[Tensor] = [self.first]
+        for _ in range(self.count):
+            found.append(self.spread(found[-1]))
+        return found
+
+    def loss(self, batch: PairBatch) -> Tensor:
+        """BPR between final vectors."""
+        final_GD = torch.stack(self.layers()).mean(0)
+        users_ND, items_RD = final_GD[batch.users], final_GD[len(self.touched.users) :]
+        return bpr(
+            (users_ND * items_RD[batch.items]).sum(1),
+            (users_ND[:, None] * items_RD[batch.others]).sum(2),
+        )
+
+    def part(self) -> Neighbourly:
+        """What answers with the present weights."""
+        return of_layers(self.touched, self.layers(), first=True)

@@ -1,0 +1,122 @@
+"""DiffNet: taste passed on from those whom a user trusts.
+
+Legend: D width, K negatives, N pairs, R item rows, U users.
+"""
+
+from typing import Annotated
+
+import msgspec
+import numpy as np
+import torch
+from scipy import sparse
+from torch import Tensor, nn
+
+from polyscene.core.contracts import Data, Edges, Run, State
+from polyscene.core.rows import Rows
+from polyscene.nn import machine
+from polyscene.nn.contrast import bpr
+from polyscene.nn.graph import Spread, averaging
+from polyscene.nn.layers import linear
+from polyscene.nn.neighbourly import Neighbourly, People
+from polyscene.nn.pairs import PairBatch, PairNetwork, Touched, learn
+from polyscene.nn.trained import Positive, Trained
+
+
+class Social(Trained, frozen=True, kw_only=True, tag="social"):
+    """Users as what they learned of their own and from those they trust, plus the mean of their items.
+
+    ``data.edges`` between users of the histories say who trusts whom, by weights above 0; other edges are
+    not read. In each of `layers` steps a user's vector is made anew from itself and the weighted mean of
+    those trusted. `trust` off learns from histories alone, to see what trust is worth.
+
+    `negatives`: items not touched beside each one touched; `batch_size` counts touched ones. See `Trained`
+    for how it learns; trained by BPR, where the paper has it. The items of the history at hand count at
+    query time; what comes from trust is kept in a row for each known user, so the part holds users. Order
+    is not read; unknown items are skipped; who has neither gets the log popularity. Items put after the
+    fit are not scored.
+
+    Source: Wu et al. 2019, "A neural influence diffusion model for social recommendation" (DiffNet),
+    without attributes of users and items.
+    """
+
+    dim: Positive = 64
+    layers: Positive = 2
+    trust: bool = True
+    negatives: Positive = 1
+    epochs: Annotated[int, msgspec.Meta(ge=0)] = 30
+    batch_size: Positive = 2048
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.005
+    validate_every: Positive = 5
+
+    def fit(self, data: Data, run: Run, warm: Neighbourly | None = None) -> Neighbourly:
+        """Learns vectors and how trust changes them; see `learn`. Warns where no edge joins two users."""
+        touched = Touched.of(data)
+        links = trusted(touched.users, data.edges if self.trust else None)
+        if self.trust and len(touched.users) and not links.nnz:
+            run.warnings.append(
+                "social: no edge joins two users of the histories, so it learned from these alone; give "
+                "edges whose ends are user ids"
+            )
+        with machine.settled(run) as device:
+            chance = torch.Generator(device).manual_seed(run.seed)
+            network = Network(self, touched, links, chance)
+            self.start(network, chance)
+            learn(network, self, self.negatives, data, run)
+            return network.part()
+
+    def load(self, state: State, run: Run) -> Neighbourly:
+        """The part as it was saved; see `Neighbourly.load`."""
+        return Neighbourly.load(state)
+
+
+class Network(PairNetwork):
+    """Vectors of users (U, D) and items (R, D), and a layer for each step of trust."""
+
+    def __init__(
+        self, config: Social, touched: Touched, links: sparse.csr_matrix, chance: torch.Generator
+    ) -> None:
+        super().__init__(touched)
+        self.users, self.items = (
+            nn.Parameter(
+                nn.init.normal_(
+                    torch.empty(len(rows), config.dim, device=chance.device), std=0.1, generator=chance
+                )
+            )
+            for rows in (touched.users, touched.items)
+        )
+        steps = config.layers if links.nnz else 0
+        self.steps = nn.ModuleList(linear(2 * config.dim, config.dim, chance) for _ in range(steps))
+        self.trusted = Spread(averaging(links), chance.device)
+        self.history = Spread(averaging(touched.cells), chance.device)
+
+    def own(self) -> Tensor:
+        """(U, D) users after the last step of trust."""
+        x_UD: Tensor = self.users
+        for step in self.steps:
+            x_UD = torch.tanh(step(torch.cat([self.trusted(x_UD), x_UD], 1)))
+        return x_UD
+
+    def loss(self, batch: PairBatch) -> Tensor:
+        """BPR between users and items."""
+        users_ND = (self.own() + self.history(self.items))[batch.users]
+        return bpr(
+            (users_ND * self.items[batch.items]).sum(1),
+            (users_ND[:, None] * self.items[batch.others]).sum(2),
+        )
+
+    def part(self) -> Neighbourly:
+        """What answers with the present weights."""
+        with torch.no_grad():
+            own, items = (each.detach().cpu().numpy().copy() for each in (self.own(), self.items))
+        people = People(self.touched.users, own)
+        return Neighbourly(self.touched.items, items, items, self.touched.prior, 1.0, people)
+
+
+def trusted(users: Rows, edges: Edges | None) -> sparse.csr_matrix:
+    """(U, U) how much each user (row) trusts each other; none themselves."""
+    shape = len(users), len(users)
+    if edges is None:
+        return sparse.csr_matrix(shape, dtype=np.float32)
+    source, target = users.of(edges.users[:, 0]), users.of(edges.users[:, 1])
+    both = (source >= 0) & (target >= 0) & (source != target) & (edges.weight > 0)
+    return sparse.csr_matrix((edges.weight[both], (source[both], target[both])), shape=shape)
