@@ -48,3 +48,12 @@ def test_what_comes_after_a_moment_is_asked_of_those_with_a_past() -> None:
     assert set(asked.queries.at.tolist()) == {moment}
     _, few = later_out(data, 0.5, 1, np.random.default_rng(0))
     assert len(few.queries) == 1
+
+
+def test_what_was_touched_before_is_excluded_only_where_nobody_comes_back() -> None:
+    once = [[1, 2, 3, 4], [5, 6, 7, 8]]
+    twice = [[1, 2, 3, 1], [5, 6, 7, 8]]
+    for lists, expected in ((once, [[1, 2], [5, 6]]), (twice, [[], []])):
+        data = replace(noise(2, 9), histories=history_of(lists))
+        _, asked = later_out(data, 0.5, 10, np.random.default_rng(0))
+        assert [asked.queries.exclude[row].tolist() for row in range(2)] == expected

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from polyscene.core.arrays import Ragged
+from polyscene.core.arrays import Ragged, RaggedTable
 from polyscene.core.contracts import Data, Holdout
 from polyscene.core.queries import Eligible, Queries
 
@@ -49,7 +49,8 @@ def later_out(data: Data, share: float, most: int, rng: np.random.Generator) -> 
     """`data` before the newest `share` of all events; what `most` users did since is asked for.
 
     Questions are asked at that moment, of users with events on both sides of it, over the items that are
-    active. What a user came back to is asked for too, so nothing is excluded.
+    active. Where users come back to items, these are asked for too; where none ever does, what a user
+    touched before is excluded.
     """
     times = data.histories["time"]
     moment = int(np.quantile(times, 1 - share, method="higher")) if len(times) else 0
@@ -62,8 +63,15 @@ def later_out(data: Data, share: float, most: int, rng: np.random.Generator) -> 
         at=np.full(len(users), moment, np.int64),
         users=data.users[users],
         scenario=answers["scenario"][answers.offsets[:-1]].astype(np.int32),
+        exclude=_excluded(history, answers, data.size),
         allowed=Eligible(data.catalogue.active[None, :], np.zeros(len(users), np.int64)),
     )
     return replace(data, histories=before), Holdout(
         queries, answers.ragged("item"), answers.ragged("value")
     )
+
+
+def _excluded(history: RaggedTable, answers: RaggedTable, size: int) -> Ragged:
+    before, after = (each.rows() * size + each["item"] for each in (history, answers))
+    comes_back = bool(np.isin(after, before).any())
+    return Ragged.empty(len(history)) if comes_back else history.ragged("item")

@@ -11,19 +11,17 @@ import msgspec
 import numpy as np
 
 from polyscene.core.answer import answer
-from polyscene.core.arrays import Array, Floats, Scores, offsets_of
+from polyscene.core.arrays import Floats, Scores
 from polyscene.core.contracts import Data, Effect, Holdout, Run, State
 from polyscene.core.errors import BundleError
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
 from polyscene.rank.held_out import Composed, fit_and_learn
-from polyscene.rank.logit import conditional_logit
 from polyscene.rank.members import Scorer, load_members, pack_members, scale_of
+from polyscene.rank.meta import Lessons, log_length, weights_of
 from polyscene.rank.scales import on_scale, weighted_sum
-from polyscene.rank.tune import TAKE, Evidence, gather
 
-STEPS = 200
-"""Most steps of the logit; it usually ends by itself."""
+_NONE = np.zeros(0, np.float32)
 
 
 class Stack(Composed, frozen=True, kw_only=True, tag="stack"):
@@ -31,8 +29,8 @@ class Stack(Composed, frozen=True, kw_only=True, tag="stack"):
 
     That one is a conditional logit over each member's score on its scale (log-probabilities, else z-scores)
     and the log popularity of the item, each alone and times the log length of the history, with penalty
-    `l2`. It learns from questions that no member has seen, see `Composed`; without any, all members weigh
-    the same.
+    `l2`; or plain weights as in a blend, where these do better. It learns from questions that no member has
+    seen, see `Composed`; without any, all members weigh the same.
 
     Source: stacked generalization (Wolpert 1992), with weights that are linear in features of the query, as
     in feature-weighted linear stacking (Sill et al. 2009).
@@ -60,30 +58,13 @@ class Stack(Composed, frozen=True, kw_only=True, tag="stack"):
 
     def _learned(self, part: "StackPart", asked: Holdout, run: Run) -> Floats:
         """(F,) weights of the features."""
-        rng = run.rng()
-
-        def voices(queries: Queries) -> Iterator[Floats]:
-            yield from part.voices(queries)
-            yield rng.random((len(queries), queries.allowed.size), np.float32)
-
-        lists = _Lists.of(gather(voices, asked), asked.queries)
-        if not len(lists.labels):
-            run.warnings.append("stack: no held-out event could be found, so all members weigh the same")
-            alike = np.zeros(2 * (len(self.of) + 1), np.float32)
-            alike[: len(self.of)] = 1.0
-            return alike
-        spread_F = lists.values.std(axis=0)
-        spread_F[spread_F < 1e-6] = 1.0
-        found_F = conditional_logit(
-            lists.values / spread_F,
-            lists.labels,
-            lists.offsets,
-            l2=self.l2,
-            steps=STEPS,
-            stands_for=lists.stands_for,
-        )
-        learned_F: Floats = (found_F / spread_F).astype(np.float32)
-        return learned_F
+        learned = weights_of(Lessons.of(part.voices, asked, run.rng()), self.l2)
+        if learned is not None:
+            return learned
+        run.warnings.append("stack: no held-out event could be found, so all members weigh the same")
+        alike = np.zeros(2 * (len(self.of) + 1), np.float32)
+        alike[: len(self.of)] = 1.0
+        return alike
 
     def load(self, state: State, run: Run) -> "StackPart":
         """The part as it was saved. Raises BundleError when a tensor is missing or of wrong length."""
@@ -112,7 +93,7 @@ class StackPart:
     def score_all(self, queries: Queries) -> Scores:
         """(B, I) logits; -inf where no member scores the item."""
         plain_V, with_length_V = np.split(self.weights, 2)
-        weights_VB1 = plain_V[:, None, None] + with_length_V[:, None, None] * _length(queries)[:, None]
+        weights_VB1 = plain_V[:, None, None] + with_length_V[:, None, None] * log_length(queries)[:, None]
         shape = (len(queries), queries.allowed.size)
         sums_BI = weighted_sum(zip(self._said(queries), weights_VB1[:-1], strict=True), shape)
         sums_BI += weights_VB1[-1] * self._popular(shape[1])
@@ -138,51 +119,3 @@ class StackPart:
         packed = pack_members(self.members)
         own = {"popularity": self.popularity, "weights": self.weights}
         return State({**packed.tensors, **own}, packed.meta)
-
-
-_NONE = np.zeros(0, np.float32)
-
-
-def _length(queries: Queries) -> Floats:
-    """(B,) log of the length of each history."""
-    return np.log1p(queries.history.lengths).astype(np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class _Lists:
-    """Candidates of questions that have an answer among them.
-
-    Shapes: `values` (N, F) features, `labels` (N,), `stands_for` (N,) how many items each speaks for,
-    `offsets` where each question's begin.
-    """
-
-    values: Floats
-    labels: Floats
-    stands_for: Array
-    offsets: Array
-
-    @classmethod
-    def of(cls, evidence: Evidence, queries: Queries) -> "_Lists":
-        """`evidence` has the members' voices, the popularity's and, last, one of pure chance.
-
-        What only chance brought stands for all items that nobody else named: a stack that had seen the best
-        of each alone would not know what keeps the others out.
-        """
-        rows, count = evidence.rows, len(evidence.targets)
-        starts = np.searchsorted(rows, np.arange(count + 1))
-        labels = np.zeros(len(rows), np.float32)
-        found = evidence.targets.values >= 0
-        labels[starts[evidence.targets.rows()[found]] + evidence.targets.values[found]] = 1.0
-        named = labels > 0
-        for said in evidence.values[:, :-1].T:
-            order = np.lexsort((-said, rows))
-            named[order] |= np.arange(len(rows)) - starts[rows] < TAKE
-        named_B, all_B = np.bincount(rows, named, count), np.bincount(rows, minlength=count)
-        open_B = queries.allowed.masks.sum(axis=1)[queries.allowed.groups] - queries.exclude.lengths
-        unnamed_B = np.maximum(open_B - named_B, 1) / np.maximum(all_B - named_B, 1)
-        kept = (np.bincount(rows, labels, count) > 0)[rows]
-        values = evidence.values[kept, :-1]
-        values = np.concatenate([values, values * _length(queries)[rows[kept], None]], axis=1)
-        stands_for = np.where(named, 1.0, np.maximum(unnamed_B, 1)[rows])[kept]
-        offsets = offsets_of(np.bincount(rows[kept], minlength=count)[np.unique(rows[kept])])
-        return cls(values, labels[kept], stands_for, offsets)
