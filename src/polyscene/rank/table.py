@@ -1,12 +1,26 @@
-"""The table of rankers."""
+"""The table of rankers: they order candidates, and learn from labelled slates."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-KINDS: Mapping[str, str] = {
-    "linear_ranker": "polyscene.rank.linear_ranker:LinearRanker",
-    "logistic": "polyscene.rank.logistic:Logistic",
-    "mlp": "polyscene.rank.mlp:MlpRanker",
-    "fm": "polyscene.rank.fm:Fm",
-    "dcn": "polyscene.rank.dcn:Dcn",
-    "score": "polyscene.rank.score:Score",
+
+@dataclass(frozen=True, slots=True)
+class Ranker:
+    """What a reader wants to know before choosing a ranker."""
+
+    path: str
+    family: str
+    source: str
+
+
+RANKERS: Mapping[str, Ranker] = {
+    "linear_ranker": Ranker("polyscene.rank.linear_ranker:LinearRanker", "listwise", "McFadden 1974"),
+    "lambdamart": Ranker("polyscene.rank.lambdamart:LambdaMart", "listwise", "Burges 2010"),
+    "logistic": Ranker("polyscene.rank.logistic:Logistic", "interaction", "Berkson 1944"),
+    "mlp": Ranker("polyscene.rank.mlp:MlpRanker", "interaction", "Covington, Adams and Sargin 2016"),
+    "fm": Ranker("polyscene.rank.fm:Fm", "interaction", "Rendle 2010"),
+    "dcn": Ranker("polyscene.rank.dcn:Dcn", "interaction", "DCN-V2, Wang et al. 2021"),
+    "score": Ranker("polyscene.rank.score:Score", "any model", "the model's own"),
 }
+
+KINDS: Mapping[str, str] = {kind: ranker.path for kind, ranker in RANKERS.items()}
