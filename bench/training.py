@@ -165,7 +165,7 @@ def main() -> None:
     for event, above, own_us in own_times(events):
         spent[group(event["name"], above)] += own_us
     # The profiler itself is left out of the step's time.
-    step_s = statistics.median(np.diff(watch.at_s[60:]))
+    step_s = statistics.median(np.diff(watch.at_s[min(60, len(watch.at_s) // 2) :]))
     targets, real = padding(config)
     print(
         f"torch {torch.__version__}, 1 thread, {config.dim} wide, {steps} of {len(watch.at_s)} steps traced"
