@@ -26,13 +26,13 @@ PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 PROTOCOLS = {"loo": "A", "time": "B"}
 HEAD = """# Models
 
-Written by `python -m bench.models` from the registry; `polyscene models` lists the same. Each is a `kind`, for
-`polyscene evaluate --model KIND`, in a scenario file, and as a member of a composition. Every row learned with
-its defaults.
+Written by `python -m bench.models` from the registry; `polyscene models` lists the same. Each is a `kind`:
+for `polyscene evaluate --model KIND`, in a scenario file, and as a member of a composition.
 
-A and B: nDCG@10 on MovieLens 1M, all items ranked, learned from training and validation part; A asks for the
-last event of each user, B for what comes after one moment. CPU: seconds of the fit for A, on a busy machine with
-two cores. `python -m bench.models KIND` prints a row; figures of other data sets are in `bench/README.md`.
+A and B: nDCG@10 on MovieLens 1M with the kind's defaults, all items ranked, learned from training and
+validation part. A asks for the last event of each user, B for what comes after one moment. CPU: seconds of
+the fit for A, on a busy machine with two cores. `python -m bench.models KIND` prints a row; figures of other
+data sets are in `bench/README.md`.
 """
 
 
@@ -40,11 +40,8 @@ def page(kept: Mapping[str, Mapping[str, Any]]) -> str:
     """The whole page."""
     families = dict.fromkeys(model.family for model in MODELS.values())
     blocks = [HEAD]
-    for family in families:
-        blocks.append(f"\n## {family.capitalize()}\n\n" + _table(family, kept))
-    blocks.append(
-        "\n## Rankers\n\nThey order candidates that others brought, and learn from labelled slates.\n\n"
-    )
+    blocks += [f"\n## {family.capitalize()}\n\n" + _table(family, kept) for family in families]
+    blocks.append("\n## Rankers\n\nThey order what others brought, and learn from labelled slates.\n\n")
     blocks.append("| kind | family | source |\n| --- | --- | --- |\n")
     blocks.extend(f"| `{kind}` | {each.family} | {each.source} |\n" for kind, each in RANKERS.items())
     return "".join(blocks)
