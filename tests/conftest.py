@@ -5,11 +5,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import msgspec
 import psycopg
 import pytest
 
 from polyscene.core.errors import NotFoundError
-from polyscene.dataset.load import load_tables
+from polyscene.dataset.clean import EVALUATION, CleaningRules
+from polyscene.dataset.load import DEFAULT_RULES, load_tables
 from polyscene.dataset.tables import Tables
 from polyscene.testing.postgres import Cluster, binaries, cluster
 
@@ -18,12 +20,18 @@ ROOT = Path(__file__).parents[1]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def _known(name: str) -> Tables:
+def _known(name: str, rules: CleaningRules = DEFAULT_RULES) -> Tables:
     from polyscene.dataset.known import is_cached
 
     if not is_cached(name):
         pytest.skip(f"{name} is not in the data cache; run `polyscene data fetch {name}`")
-    return load_tables(name)
+    return load_tables(name, rules=rules)
+
+
+@pytest.fixture(scope="session")
+def ml_1m_liked_tables() -> Tables:
+    """What was rated 4 or 5 in MovieLens 1M by users and of items that have ten such ratings."""
+    return _known("ml-1m", msgspec.structs.replace(EVALUATION, min_value=4.0, min_user=10, min_item=10))
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,6 @@ SLOW = {
     "average",
     "bert4rec",
     "blend",
-    "bpr",
     "denoising",
     "foundation",
     "generative",
@@ -39,6 +38,7 @@ SLOW = {
     "social",
     "stack",
     "switch",
+    "two_tower",
     "xsimgcl",
 }
 QUERIES = {
@@ -46,12 +46,16 @@ QUERIES = {
     ("ml-1m", "time"): 1180,
     ("ml-100k", "loo"): 943,
     ("ml-1m", "cold"): 5969,
+    ("ml-1m-liked", "random20"): 5949,
+    ("ml-100k", "random25"): 943,
 }
 DIGESTS = {
     ("ml-1m", "loo"): "5726ab653fb7203d",
     ("ml-1m", "time"): "12fe56d035e8063f",
     ("ml-100k", "loo"): "40968ccd40e86847",
     ("ml-1m", "cold"): "cd67676da27170b1",
+    ("ml-1m-liked", "random20"): "96e06637906703d9",
+    ("ml-100k", "random25"): "711c92ab09809d49",
 }
 ROWS = [
     # data, protocol, kind, hr@10, ndcg@10, half of the band
@@ -74,6 +78,9 @@ ROWS = [
     ("ml-1m", "time", "slim", 0.6941, 0.2555, 0.002),
     ("ml-1m", "time", "ease", 0.7000, 0.2615, 0.001),
     ("ml-1m", "cold", "content_knn", 0.0625, 0.0307, 0.002),
+    ("ml-1m-liked", "random20", "ease", 0.8761, 0.3404, 0.001),
+    ("ml-100k", "random25", "ease", 0.9470, 0.4804, 0.001),
+    ("ml-100k", "random25", "bpr", 0.9109, 0.4107, 0.01),
     ("ml-100k", "loo", "random", 0.0095, 0.0044, 0.004),
     ("ml-100k", "loo", "popular", 0.0859, 0.0439, 0.001),
     ("ml-100k", "loo", "recent_popular", 0.0870, 0.0460, 0.002),

@@ -56,7 +56,7 @@ FitOnOption = Annotated[
     typer.Option("--fit-on", help="all (default on test): training and validation part; train: no refit."),
 ]
 ProtocolOption = Annotated[
-    Literal["loo", "time", "strong", "random", "recbole", "cold", "cold_trained"],
+    Literal["loo", "time", "strong", "random", "random20", "random25", "recbole", "cold", "cold_trained"],
     typer.Option("--protocol", help="How the data is split."),
 ]
 HtmlOption = Annotated[Path | None, typer.Option("--html", help="Write a report with plots here.")]

@@ -16,7 +16,9 @@ from polyscene.dataset.codemap import CodeMap
 from polyscene.dataset.encode import Encoded
 from polyscene.dataset.protocols import PROTOCOLS, Asked, Keys, Parts
 
-Protocol = Literal["loo", "time", "strong", "random", "recbole", "cold", "cold_trained"]
+Protocol = Literal[
+    "loo", "time", "strong", "random", "random20", "random25", "recbole", "cold", "cold_trained"
+]
 WANTED = 10
 """Places that a held-out query asks for; who needs more says ``queries.wanting(n)``."""
 
@@ -50,9 +52,10 @@ def split(
 
     Args:
         data: Everything there is, in the order of time.
-        protocol: ``loo`` (last event), ``time`` (one moment for all), ``strong`` (new users), ``random``,
-            ``recbole`` (the same, validation rows kept apart), ``cold`` (new items), ``cold_trained`` (what
-            ``cold`` asks, once these items are learned from).
+        protocol: ``loo`` (last event), ``time`` (one moment for all), ``strong`` (new users), ``random``
+            (a tenth of each user), ``random20`` and ``random25`` (a fifth, a quarter), ``recbole`` (a tenth,
+            validation rows kept apart), ``cold`` (new items), ``cold_trained`` (what ``cold`` asks, once
+            these items are learned from).
         seed: Draws the users, rows and items of those that draw; ``loo`` and ``time`` draw nothing.
         ids: The ids behind the codes. With them, what is drawn and the digest depend on ids alone, so
             they are the same whatever codes a workspace gave; without them they depend on codes.

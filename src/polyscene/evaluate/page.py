@@ -15,6 +15,8 @@ PROTOCOLS = {
     "time": "Global time: what came after one moment",
     "strong": "Strong generalisation: users never learned from",
     "random": "Random: a tenth of each user's events",
+    "random20": "Random: a fifth of each user's events",
+    "random25": "Random: a quarter of each user's events",
     "recbole": "Random: a tenth of each user's events, those of validation kept apart",
     "cold": "New items: a tenth of the items is unseen in training and asked for",
     "cold_trained": "The questions about new items, once these are learned from",
