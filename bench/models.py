@@ -31,7 +31,7 @@ for `polyscene evaluate --model KIND`, in a scenario file, and as a member of a 
 
 A and B: nDCG@10 on MovieLens 1M with the kind's defaults, all items ranked, learned from training and
 validation part. A asks for the last event of each user, B for what comes after one moment. CPU: seconds of
-the fit for A, on a busy machine with two cores. `python -m bench.models KIND` prints a row; figures of other
+the fit for A, on a busy machine. `python -m bench.models KIND` prints a row; figures of other
 data sets are in `bench/README.md`.
 """
 

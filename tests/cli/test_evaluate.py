@@ -95,8 +95,19 @@ def test_time_is_refused_where_there_is_only_an_order(polyscene, circle):
 
 def test_models_lists_what_each_can_and_needs(polyscene):
     rows = json.loads(polyscene("models", "--json").stdout)
-    keys = {"kind", "family", "source", "cold_users", "cold_items", "holds_users", "logits", "needs"}
-    assert all(row.keys() == keys for row in rows)
+    keys = {
+        "kind",
+        "role",
+        "family",
+        "source",
+        "cold_users",
+        "cold_items",
+        "holds_users",
+        "logits",
+        "needs",
+    }
+    assert all(row.keys() == keys for row in rows if row["role"] == "model")
+    assert "linear_ranker" in {row["kind"] for row in rows if row["role"] == "ranker"}
     kinds = {row["kind"] for row in rows}
     assert {
         "random",
@@ -108,6 +119,13 @@ def test_models_lists_what_each_can_and_needs(polyscene):
         "ease",
         "ials",
     } <= kinds
+
+
+def test_models_for_a_person_stand_by_family_with_their_limits(polyscene):
+    lines = polyscene("models").stdout.splitlines()
+    neighbours = lines[lines.index("neighbours") :]
+    assert any(line.split()[0] == "content_knn" and line.endswith("[+]") for line in neighbours if line)
+    assert any(line == "listwise (rankers)" for line in lines)
 
 
 def test_a_prepared_folder_gives_the_figures_of_its_source(polyscene, circle, tmp_path):

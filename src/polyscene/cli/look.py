@@ -1,31 +1,48 @@
 """`polyscene models`, `scenarios` and `doctor`: what is there, and whether it is well."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
+from itertools import groupby
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from polyscene.cli import show
 from polyscene.cli.options import DEFAULT_WORKSPACE, JsonOption, WorkspaceOption
 
+if TYPE_CHECKING:
+    from polyscene.models.table import Model
+    from polyscene.rank.table import Ranker
+
 
 def models(json: JsonOption = False) -> None:
-    """List every model: its family, source, and what it can and needs."""
+    """List every model and ranker: its family, source, and what it can and needs."""
     from polyscene.models.table import MODELS
+    from polyscene.rank.table import RANKERS
 
-    rows = [
-        {"kind": kind, **{key: value for key, value in asdict(model).items() if key != "path"}}
-        for kind, model in MODELS.items()
-    ]
+    rows = [{"kind": kind, "role": "model", **_told(model)} for kind, model in MODELS.items()]
+    rows += [{"kind": kind, "role": "ranker", **_told(ranker)} for kind, ranker in RANKERS.items()]
     if json:
         show.as_json(rows)
         return
-    columns = ("kind", "family", "cold_users", "cold_items", "holds_users", "needs", "source")
-    show.table(
-        "",
-        columns,
-        [[", ".join(row["needs"]) if name == "needs" else row[name] for name in columns] for row in rows],
-    )
+    width = max(len(row["kind"]) for row in rows)
+    for (role, family), members in groupby(rows, lambda row: (row["role"], row["family"])):
+        typer.echo(f"\n{family}" + (" (rankers)" if role == "ranker" else ""))
+        for row in members:
+            typer.echo(f"  {row['kind']:<{width}}  {row['source']}{_limits(row)}")
+    typer.echo("\n+ also ranks items put after its fit   - knows only the users of its fit")
+
+
+def _told(entry: "Model | Ranker") -> dict[str, Any]:
+    return {name: value for name, value in asdict(entry).items() if name != "path"}
+
+
+def _limits(row: Mapping[str, Any]) -> str:
+    signs = ["+"] if row.get("cold_items") else []
+    signs += [] if row.get("cold_users", True) else ["-"]
+    signs += [f"needs {', '.join(row['needs'])}"] if row.get("needs") else []
+    return f"  [{' '.join(signs)}]" if signs else ""
 
 
 def scenarios(workspace: WorkspaceOption = DEFAULT_WORKSPACE, json: JsonOption = False) -> None:
