@@ -211,6 +211,24 @@ def test_edges(tmp_path):
     assert report.changed == {"relation: missing, set to 'linked'": 1}
 
 
+def test_links_turn_the_entities_of_triples_into_items(tmp_path):
+    (tmp_path / "events.csv").write_text("user,item\n1,0\n1,m\n")
+    (tmp_path / "kg_triples.csv").write_text("head,relation,tail\n7,by,0\n0,in,8\n")
+    (tmp_path / "kg_links.csv").write_text("movie_id,entity\nm,7\nn,7\n,9\n")
+    tables = load_tables(tmp_path)
+    assert tables.edges.rows() == [("m", "by", "entity:0", 1.0), ("entity:0", "in", "entity:8", 1.0)]
+    assert sum(tables.report.tables["links"].removed.values()) == 2
+    (tmp_path / "kg_triples.csv").write_text("user_id,friend_id\n7,0\n")
+    assert load_tables(tmp_path).edges.rows() == [("7", "linked", "0", 1.0)]
+
+
+def test_events_worth_too_little_are_left_out(tmp_path):
+    (tmp_path / "events.csv").write_text("user,item,rating\n1,a,2\n1,b,3\n1,c,4\n")
+    tables = load_tables(tmp_path, rules=CleaningRules(min_value=3))
+    assert tables.events["item"].to_list() == ["b", "c"]
+    assert tables.report.tables["events"].removed == {"value is below 3": 1}
+
+
 IDS = st.sampled_from(["1", "2", "3", " 3", "", None, "x\0y"])
 VALUES = st.one_of(st.none(), st.sampled_from(["1", "5", "60", "nan", "inf", "?"]))
 STAMPS = st.one_of(st.none(), st.sampled_from([T, T + 0.5, T + 2, T * 1000, 5, -1, 4e9]))

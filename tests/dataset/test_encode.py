@@ -116,6 +116,15 @@ def test_edges_are_carried_as_ids():
     assert encode(tables(ROWS)).data.edges is None
 
 
+def test_edges_know_the_codes_of_their_ends():
+    rows = {"source": ["a", "u"], "relation": ["r", "r"], "target": ["u", "nobody"]}
+    edges = pl.DataFrame({**rows, "weight": pl.Series([1.0, 1.0], dtype=pl.Float32)})
+    encoded = encode(tables([("u", "a", 1), ("a", "b", 2)], edges=edges))
+    item, user = encoded.items.code, encoded.users.code
+    assert encoded.data.edges.items.tolist() == [[item("a"), -1], [-1, -1]]
+    assert encoded.data.edges.users.tolist() == [[user("a"), user("u")], [user("u"), -1]]
+
+
 def test_no_events_are_refused():
     with pytest.raises(DataError, match="no events are left"):
         encode(tables([]))

@@ -29,7 +29,7 @@ def test_own_names_go_before_well_known_ones(tmp_path):
 
 def test_atomic_files_tell_their_table(tmp_path):
     touch(tmp_path, "x.inter", "x.item", "x.user", "x.kg", "x.link")
-    assert list(find_files(tmp_path, {}).files) == ["events", "items", "users", "edges"]
+    assert list(find_files(tmp_path, {}).files) == ["events", "items", "users", "edges", "links"]
 
 
 def test_a_mapping_names_files(tmp_path):

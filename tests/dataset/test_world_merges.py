@@ -224,6 +224,7 @@ def test_training_as_of_a_time_knows_only_merges_and_edges_of_before(log):
     assert list(zip(early.edges.target, early.edges.weight, strict=True)) == [("v", 1.0), ("w", 1.0)]
     late = live.data()
     assert list(zip(late.edges.target, late.edges.weight, strict=True)) == [("v", 0.5)]
+    assert late.edges.users.tolist() == [[live.users.code("u"), -1]]
     assert live.data(at=BASE + 3).edges is not None
     assert World.open(log).data(at=BASE + 2).edges.relation.tolist() == ["friend"]
 
