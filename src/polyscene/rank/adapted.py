@@ -110,7 +110,8 @@ class Adapted(Config, frozen=True, kw_only=True, tag="adapted"):
         taught = deepcopy(base.network).train()
         chance = generators_of(taught)[0].manual_seed(run.seed)
         adapter = Adapter(taught, self.rank, chance)
-        teacher = Teacher.of(taught, objective, table, len(known.rows), chance)
+        own = table.where(table["scenario"] == code)
+        teacher = Teacher.of(taught, objective, own, len(known.rows), chance)
         # Varied as the base's histories are, or an adapter learns its few by heart.
         syllabus = self.base.syllabus(table, known, run.seed)
         lessons = Lessons(known.reader, table, syllabus, base.network.items.ids.device)
