@@ -10,7 +10,20 @@ import sys
 
 import typer
 
-from polyscene.cli import bundles, compare, data, evaluate, jobs, keys, log, look, recommend, serve, train
+from polyscene.cli import (
+    bundles,
+    classify,
+    compare,
+    data,
+    evaluate,
+    jobs,
+    keys,
+    log,
+    look,
+    recommend,
+    serve,
+    train,
+)
 from polyscene.core.errors import BundleError, PolysceneError, StoreError
 
 # Torch's threads wait by burning their core for milliseconds, which stalls all of them on a busy machine;
@@ -32,6 +45,7 @@ app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("compare-scenarios")(compare.compare_scenarios)
+app.command("classify")(classify.classify)
 app.command("recommend")(recommend.recommend)
 app.command("serve")(serve.serve)
 app.add_typer(bundles.app, name="bundles")

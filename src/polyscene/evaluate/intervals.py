@@ -56,11 +56,21 @@ def compare(
     if not len(gap):
         nothing = float("nan")
         return Comparison(nothing, nothing, nothing, 1.0)
-    means_S = resampled(gap[:, None], seed, samples)[:, 0]
-    low, high = _quantiles(means_S[:, None], level)
-    side = min((means_S <= 0).sum(), (means_S >= 0).sum())
-    p = min(1.0, 2 * (float(side) + 1) / (samples + 1))
-    return Comparison(float(gap.mean()), float(low[0]), float(high[0]), p)
+    return compare_draws(float(gap.mean()), resampled(gap[:, None], seed, samples)[:, 0], level=level)
+
+
+def compare_draws(difference: float, draws_S: Values, *, level: float = 0.95) -> Comparison:
+    """A difference and what it was in each of S paired resamples as a comparison; see `compare`."""
+    low, high = ends(draws_S, level=level)
+    side = min((draws_S <= 0).sum(), (draws_S >= 0).sum())
+    p = min(1.0, 2 * (float(side) + 1) / (len(draws_S) + 1))
+    return Comparison(difference, low, high, p)
+
+
+def ends(draws_S: Values, *, level: float = 0.95) -> tuple[float, float]:
+    """The percentile interval of what S resamples gave; NaN where none can say."""
+    low, high = _quantiles(draws_S[:, None], level)
+    return float(low[0]), float(high[0])
 
 
 def resampled(values_BM: Array, seed: int, samples: int) -> Values:

@@ -16,10 +16,15 @@ class Ranker:
 RANKERS: Mapping[str, Ranker] = {
     "linear_ranker": Ranker("polyscene.rank.linear_ranker:LinearRanker", "listwise", "McFadden 1974"),
     "lambdamart": Ranker("polyscene.rank.lambdamart:LambdaMart", "listwise", "Burges 2010"),
-    "logistic": Ranker("polyscene.rank.logistic:Logistic", "interaction", "Berkson 1944"),
+    "logistic": Ranker("polyscene.rank.logistic:Logistic", "interaction", "Richardson et al. 2007"),
     "mlp": Ranker("polyscene.rank.mlp:MlpRanker", "interaction", "Covington, Adams and Sargin 2016"),
     "fm": Ranker("polyscene.rank.fm:Fm", "interaction", "Rendle 2010"),
+    "wide_deep": Ranker("polyscene.rank.wide_deep:WideDeep", "interaction", "Cheng et al. 2016"),
+    "deepfm": Ranker("polyscene.rank.deepfm:DeepFm", "interaction", "Guo et al. 2017"),
     "dcn": Ranker("polyscene.rank.dcn:Dcn", "interaction", "DCN-V2, Wang et al. 2021"),
+    "finalmlp": Ranker("polyscene.rank.finalmlp:FinalMlp", "interaction", "Mao et al. 2023"),
+    "din": Ranker("polyscene.rank.din:Din", "interaction", "Zhou et al. 2018"),
+    "bst": Ranker("polyscene.rank.bst:Bst", "interaction", "Chen et al. 2019"),
     "score": Ranker("polyscene.rank.score:Score", "any model", "the model's own"),
 }
 
