@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 import numpy as np
 
-from polyscene.core.arrays import Floats
+from polyscene.core.arrays import Array, Floats
 from polyscene.core.config import Config, read
 from polyscene.core.contracts import Data, Effect, Examples, Run, State, StillView, View
 from polyscene.core.errors import BundleError, ConfigError, nearest
@@ -176,7 +176,7 @@ class LambdaMartPart:
         known = self.known
         scaling = pack({"attributes": known.attributes})
         text = "" if known.trees is None else known.trees.text
-        kept = np.frombuffer(text.encode(), np.uint8)
+        kept: Array = np.frombuffer(text.encode(), np.uint8)
         tensors = {"popularity": known.popularity, "trees": kept, **scaling.tensors}
         return State(tensors, {"sources": list(known.sources), **scaling.meta})
 

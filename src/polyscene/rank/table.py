@@ -25,6 +25,11 @@ RANKERS: Mapping[str, Ranker] = {
     "finalmlp": Ranker("polyscene.rank.finalmlp:FinalMlp", "interaction", "Mao et al. 2023"),
     "din": Ranker("polyscene.rank.din:Din", "interaction", "Zhou et al. 2018"),
     "bst": Ranker("polyscene.rank.bst:Bst", "interaction", "Chen et al. 2019"),
+    "shared_bottom": Ranker("polyscene.rank.shared_bottom:SharedBottom", "multi-task", "Caruana 1997"),
+    "mmoe": Ranker("polyscene.rank.mmoe:Mmoe", "multi-task", "Ma et al. 2018"),
+    "ple": Ranker("polyscene.rank.ple:Ple", "multi-task", "Tang et al. 2020"),
+    "star": Ranker("polyscene.rank.star:Star", "multi-scenario", "Sheng et al. 2021"),
+    "pepnet": Ranker("polyscene.rank.pepnet:PepNet", "multi-scenario", "Chang et al. 2023"),
     "score": Ranker("polyscene.rank.score:Score", "any model", "the model's own"),
 }
 

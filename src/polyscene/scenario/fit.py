@@ -6,9 +6,10 @@ from time import monotonic
 
 import numpy as np
 
-from polyscene.core.arrays import Codes, Floats
+from polyscene.core.arrays import Codes
 from polyscene.core.contracts import Data, Examples, Run
 from polyscene.core.queries import Queries
+from polyscene.core.rows import Rows
 from polyscene.core.slates import Slates, concat
 from polyscene.dataset.newest import newest_out
 from polyscene.retrieve.step import Step, StepPart
@@ -25,12 +26,13 @@ WANTED = 100
 class Past:
     """The data as it was before each user's last event, and that event as the question.
 
-    Shapes: `targets` (B,) item of the last event of the user behind each query.
+    Shapes: `targets` (B,) item of the last event of the user behind each query, `actions` (B,) its action.
     """
 
     data: Data
     queries: Queries
     targets: Codes
+    actions: Codes
 
 
 def fit_steps(
@@ -58,7 +60,7 @@ def fit_steps(
         for place, step in enumerate(steps[: hungry[-1] + 1]):
             known = past.data
             if place in hungry:
-                known = replace(known, examples=_label(tuple(parts), past))
+                known = replace(known, examples=labelled(tuple(parts), past))
             part = step.fit(known, _left(share, started), older.get(step.called))
             older[step.called] = part
             parts.append(part)
@@ -76,18 +78,23 @@ def fit_steps(
 def hold_back(data: Data, prepare: Callable[[Queries], Queries], run: Run) -> Past:
     """`data` without each user's last event; of at most `EXAMPLES` users that event is the target."""
     before, asked = newest_out(data, EXAMPLES, run.rng())
-    return Past(before, prepare(asked.queries.wanting(WANTED)), asked.targets.values)
+    newest = data.histories.offsets[1:][Rows(data.users).of(asked.queries.users)] - 1
+    actions = data.histories["action"][newest]
+    return Past(before, prepare(asked.queries.wanting(WANTED)), asked.targets.values, actions)
 
 
-def _label(parts: tuple[StepPart, ...], past: Past) -> Examples:
-    """What the parts would have shown, with 1 where it is what came."""
+def labelled(parts: tuple[StepPart, ...], past: Past) -> Examples:
+    """What the parts would have shown, with 1 where it is what came; once more by its action."""
     count = len(past.queries)
     blocks = [np.arange(start, min(start + BLOCK, count)) for start in range(0, count, BLOCK)]
     slates = (
         concat([fold(parts, past.queries.take(rows)) for rows in blocks]) if blocks else Slates.empty(0)
     )
-    labels: Floats = (slates.items == past.targets[slates.rows()]).astype(np.float32)
-    return Examples(past.queries, slates, labels)
+    came = slates.items == past.targets[slates.rows()]
+    for action in np.unique(past.actions[past.actions >= 0]).tolist():
+        by_it = (came & (past.actions == action)[slates.rows()]).astype(np.float32)
+        slates = slates.with_column(f"label:{past.data.actions[action]}", by_it)
+    return Examples(past.queries, slates, came.astype(np.float32))
 
 
 def _left(run: Run, started: float) -> Run:
