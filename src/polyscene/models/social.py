@@ -16,7 +16,6 @@ from polyscene.core.rows import Rows
 from polyscene.nn import machine
 from polyscene.nn.contrast import bpr
 from polyscene.nn.graph import Spread, averaging
-from polyscene.nn.layers import linear
 from polyscene.nn.neighbourly import Neighbourly, People
 from polyscene.nn.pairs import PairBatch, PairNetwork, Touched, learn
 from polyscene.nn.trained import Positive, Trained
@@ -26,8 +25,9 @@ class Social(Trained, frozen=True, kw_only=True, tag="social"):
     """Users as what they learned of their own and from those they trust, plus the mean of their items.
 
     ``data.edges`` between users of the histories say who trusts whom, by weights above 0; other edges are
-    not read. In each of `layers` steps a user's vector is made anew from itself and the weighted mean of
-    those trusted. `trust` off learns from histories alone, to see what trust is worth.
+    not read. In each of `layers` steps everybody passes on what they got, first their whole vector, and
+    gets the weighted mean of those they trust; what came is added up. `trust` off learns from histories
+    alone, to see what trust is worth.
 
     `negatives`: items not touched beside each one touched; `batch_size` counts touched ones. See `Trained`
     for how it learns; trained by BPR, where the paper has it. The items of the history at hand count at
@@ -35,8 +35,9 @@ class Social(Trained, frozen=True, kw_only=True, tag="social"):
     is not read; unknown items are skipped; who has neither gets the log popularity. Items put after the
     fit are not scored.
 
-    Source: Wu et al. 2019, "A neural influence diffusion model for social recommendation" (DiffNet),
-    without attributes of users and items.
+    Source: Wu et al. 2019, "A neural influence diffusion model for social recommendation" (DiffNet), as
+    its authors published it: steps are added up and have no weights of their own. Ours has no attributes
+    of users and items, and passes on what comes of a user's items too.
     """
 
     dim: Positive = 64
@@ -70,7 +71,7 @@ class Social(Trained, frozen=True, kw_only=True, tag="social"):
 
 
 class Network(PairNetwork):
-    """Vectors of users (U, D) and items (R, D), and a layer for each step of trust."""
+    """Vectors of users (U, D) and items (R, D), and the links of trust."""
 
     def __init__(
         self, config: Social, touched: Touched, links: sparse.csr_matrix, chance: torch.Generator
@@ -84,21 +85,23 @@ class Network(PairNetwork):
             )
             for rows in (touched.users, touched.items)
         )
-        steps = config.layers if links.nnz else 0
-        self.steps = nn.ModuleList(linear(2 * config.dim, config.dim, chance) for _ in range(steps))
+        self.steps = config.layers if links.nnz else 0
         self.trusted = Spread(averaging(links), chance.device)
         self.history = Spread(averaging(touched.cells), chance.device)
 
-    def own(self) -> Tensor:
-        """(U, D) users after the last step of trust."""
-        x_UD: Tensor = self.users
-        for step in self.steps:
-            x_UD = torch.tanh(step(torch.cat([self.trusted(x_UD), x_UD], 1)))
-        return x_UD
+    def own(self, said_UD: Tensor) -> Tensor:
+        """(U, D) what users have beside what their items say: their own, and what came from others."""
+        own_UD: Tensor = self.users
+        passed_UD = self.users + said_UD
+        for _ in range(self.steps):
+            passed_UD = self.trusted(passed_UD)
+            own_UD = own_UD + passed_UD
+        return own_UD
 
     def loss(self, batch: PairBatch) -> Tensor:
         """BPR between users and items."""
-        users_ND = (self.own() + self.history(self.items))[batch.users]
+        said_UD = self.history(self.items)
+        users_ND = (self.own(said_UD) + said_UD)[batch.users]
         return bpr(
             (users_ND * self.items[batch.items]).sum(1),
             (users_ND[:, None] * self.items[batch.others]).sum(2),
@@ -107,7 +110,8 @@ class Network(PairNetwork):
     def part(self) -> Neighbourly:
         """What answers with the present weights."""
         with torch.no_grad():
-            own, items = (each.detach().cpu().numpy().copy() for each in (self.own(), self.items))
+            found = self.own(self.history(self.items)), self.items
+            own, items = (each.detach().cpu().numpy().copy() for each in found)
         people = People(self.touched.users, own)
         return Neighbourly(self.touched.items, items, items, self.touched.prior, 1.0, people)
 
