@@ -45,6 +45,8 @@ scenarios: json workspace
 serve: host port workspace
 train: budget checkpoint data force holdout json map mapping memory-mb names \
 profile quiet seed tensorboard workspace
+tune: budget data html json latency map mapping memory model protocol quiet rule scenario seed stage \
+study trials workers workspace write
 """
 
 

@@ -23,6 +23,7 @@ from polyscene.cli import (
     recommend,
     serve,
     train,
+    tune,
 )
 from polyscene.core.errors import BundleError, PolysceneError, StoreError
 
@@ -46,6 +47,7 @@ app.command("evaluate")(evaluate.evaluate)
 app.command("compare")(compare.compare)
 app.command("compare-scenarios")(compare.compare_scenarios)
 app.command("classify")(classify.classify)
+app.command("tune")(tune.tune)
 app.command("recommend")(recommend.recommend)
 app.command("serve")(serve.serve)
 app.add_typer(bundles.app, name="bundles")

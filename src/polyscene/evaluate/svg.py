@@ -1,6 +1,7 @@
 """Plots as SVG text: no library, no script; colours come from the page's CSS (`c0` the model, `c1` ...)."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from html import escape
 from math import ceil, floor, log10
 
@@ -95,6 +96,40 @@ def steps(series: Sequence[Sequence[Point]], x_title: str, title: str) -> str:
             )
         parts.append(f'<polyline class="line thin c{at}" points="{" ".join(spots)}"/>')
     return _svg([*parts, _title_x(x_title)], HEIGHT, title)
+
+
+@dataclass(frozen=True, slots=True)
+class Spots:
+    """Points (x, y) of one class: dots with a label to be shown under the pointer, or joined by a line."""
+
+    style: str
+    points: Sequence[tuple[float, float]]
+    label: str = ""
+    joined: bool = False
+
+
+def spots(series: Sequence[Spots], titles: tuple[str, str], title: str, *, log: bool = False) -> str:
+    """Points over two axes with `titles`: y from 0, x from the least to the most, `log` by tenfolds."""
+    spread = log10 if log else float
+    xs = [spread(x) for each in series for x, _ in each.points]
+    low, width = min(xs), (max(xs) - min(xs)) or 1.0
+    top = _round_up(max(y for each in series for _, y in each.points))
+    parts = _grid(top, "{:.2g}".format)
+    for share in (0.0, 0.25, 0.5, 0.75, 1.0):
+        value = low + share * width
+        parts.append(_text(_x(share), BOTTOM + 18, f"{10**value if log else value:.3g}", "axis middle"))
+    for each in series:
+        at = [(_x((spread(x) - low) / width), _y(y / top)) for x, y in each.points]
+        if each.joined:
+            path = " ".join(f"{x:.1f},{y:.1f}" for x, y in at)
+            parts.append(f'<polyline class="line {each.style}" points="{path}"/>')
+            continue
+        for x, y in at:
+            parts.append(
+                f'<circle class="fill {each.style}" cx="{x:.1f}" cy="{y:.1f}" r="4">'
+                f"<title>{escape(each.label)}</title></circle>"
+            )
+    return _svg([*parts, _title_x(f"{titles[0]} (upwards: {titles[1]})")], HEIGHT, title)
 
 
 def _grid(top: float, show: Callable[[float], str]) -> list[str]:

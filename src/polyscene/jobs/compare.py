@@ -109,7 +109,7 @@ def _entries(exam: Exam, learners: Mapping[str, Learner]) -> tuple[list[_Entry],
             continue
         tensors = kept.stage.state().tensors.values() if hasattr(kept.stage, "state") else ()
         size_mb = sum(np.asarray(each).nbytes for each in tensors) / 1e6
-        entries.append(_Entry(trial, size_mb, _request_ms(kept.stage, exam.holdout.queries)))
+        entries.append(_Entry(trial, size_mb, request_ms(kept.stage, exam.holdout.queries)))
     if not entries:
         raise DataError("compare: no model could be fitted: " + "; ".join(failed.values()))
     return entries, failed
@@ -128,7 +128,7 @@ class _Kept:
         return cast("Stage", self.stage)
 
 
-def _request_ms(stage: Stage, queries: Queries) -> float:
+def request_ms(stage: Stage, queries: Queries) -> float:
     """Median CPU milliseconds of one query answered alone."""
     spent = []
     for row in np.linspace(0, len(queries) - 1, min(ASKED_ALONE, len(queries))).astype(np.int64):
