@@ -28,9 +28,10 @@ from polyscene.evaluate.metrics import measure
 from polyscene.evaluate.ranking import rank
 from polyscene.lean.backbone import LeanBackbone
 from polyscene.lean.model import LeanModel
+from polyscene.lean.packing import packed
 from polyscene.lean.reading import Reading
 from polyscene.lean.state import States
-from polyscene.lean.vectors import FloatVectors, packed, vectors_of
+from polyscene.lean.vectors import FloatVectors, vectors_of
 from polyscene.models.foundation import Foundation
 from polyscene.nn.backbone import Backbone, Equipment
 from polyscene.nn.content import ItemTable

@@ -17,6 +17,8 @@ bundles promote: bundle force scenario workspace
 bundles rollback: scenario workspace
 compare: data fit-on html json map mapping model on protocol quiet rule seed
 compare-scenarios: data fit-on json map mapping model on protocol quiet rule seed set
+compress: bundle data fit-on force json map method model on out promote protocol quiet scenario seed set \
+source workspace
 data check: json map mapping quarantine rule source
 data fetch: names
 data infer: json source write

@@ -13,7 +13,8 @@ from polyscene.core.queries import Queries
 from polyscene.lean.__main__ import recommend
 from polyscene.lean.folder import read_lean, write_lean
 from polyscene.lean.model import LeanModel
-from polyscene.lean.vectors import ByteVectors, FloatVectors, packed, unpacked
+from polyscene.lean.packing import packed, unpacked
+from polyscene.lean.vectors import ByteVectors, FloatVectors
 from polyscene.models.foundation import Foundation
 from polyscene.testing import worlds
 

@@ -14,6 +14,7 @@ from polyscene.cli import (
     bundles,
     classify,
     compare,
+    compress,
     data,
     evaluate,
     jobs,
@@ -48,6 +49,7 @@ app.command("compare")(compare.compare)
 app.command("compare-scenarios")(compare.compare_scenarios)
 app.command("classify")(classify.classify)
 app.command("tune")(tune.tune)
+app.command("compress")(compress.compress)
 app.command("recommend")(recommend.recommend)
 app.command("serve")(serve.serve)
 app.add_typer(bundles.app, name="bundles")

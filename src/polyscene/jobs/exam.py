@@ -40,6 +40,17 @@ class Scene:
 
 
 @dataclass(frozen=True, slots=True)
+class Ready:
+    """What is fitted already."""
+
+    stage: Stage
+
+    def fit(self, data: Data, run: Run) -> Stage:
+        """The stage as it is."""
+        return self.stage
+
+
+@dataclass(frozen=True, slots=True)
 class AskedScene:
     """Answers by the scenario's rules; a held-out item that these forbid is simply not reached."""
 
@@ -94,9 +105,9 @@ class Exam:
     progress: Progress
     training: Training = field(default_factory=Training)
 
-    def sit(self, name: str, learner: Learner) -> Trial:
-        """Fits the learner and ranks every held-out item."""
-        run = Run(
+    def run(self) -> Run:
+        """The circumstances of a fit."""
+        return Run(
             seed=self.seed,
             view=StillView(self.data.catalogue),
             progress=self.progress,
@@ -104,6 +115,10 @@ class Exam:
             holdout=self.valid,
             training=self.training,
         )
+
+    def sit(self, name: str, learner: Learner) -> Trial:
+        """Fits the learner and ranks every held-out item."""
+        run = self.run()
         with Stopwatch() as fitting:
             stage = learner.fit(self.data, run)
         with Stopwatch() as scoring:

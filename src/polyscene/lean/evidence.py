@@ -5,6 +5,7 @@ Legend: B queries, R item rows, P popularities, F features (P, one a lag, the li
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from operator import matmul
 from typing import Any
 
@@ -19,6 +20,8 @@ CELLS = 20_000_000
 """Feature values made at once (80 MB)."""
 USUAL_EVENTS = 55.0
 """Weights are those of a history of so many events, and move with the logarithm of its length over this."""
+THINNED = (":columns", ":values")
+"""Ends of the names of the tensors of a linear model of which each row keeps its largest weights."""
 Product = Callable[[Any, Floats], Floats]
 """A sparse matrix times a dense one."""
 
@@ -47,17 +50,38 @@ class Lag:
 
 
 @dataclass(frozen=True, slots=True)
+class ThinLinear:
+    """A linear model whose rows have K weights that are not zero.
+
+    Shapes: `columns` (R, K) whole numbers, `values` float32 likewise.
+    """
+
+    columns: Array
+    values: Floats
+
+    def sums(self, table: RaggedTable) -> Floats:
+        """(B, R) the sum of the rows of each history's events."""
+        offsets, rows = table.offsets, table["row"]
+        sums_BR = np.empty((len(table), len(self.columns)), np.float32)
+        for number, (start, stop) in enumerate(pairwise(offsets.tolist())):
+            some = rows[start:stop]
+            columns, values = self.columns[some].ravel(), self.values[some].ravel()
+            sums_BR[number] = np.bincount(columns, values, len(self.columns))
+        return sums_BR
+
+
+@dataclass(frozen=True, slots=True)
 class Evidence:
     """What was counted in the training events, and how much it weighs.
 
     Shapes: `popularity` (P, R) log shares of all events, then of recent ones; `ease` (R, R) weights of the
-    linear model, None without it; `weights` (2, F+1): of the logits (less 1) and of each feature, and how
-    these move with the length.
+    linear model, maybe thinned, None without it; `weights` (2, F+1): of the logits (less 1) and
+    of each feature, and how these move with the length.
     """
 
     popularity: Floats
     lags: tuple[Lag, ...]
-    ease: Floats | None
+    ease: Floats | ThinLinear | None
     weights: Floats
 
     def add(self, logits_BR: Floats, table: RaggedTable, product: Product = matmul) -> None:
@@ -106,9 +130,12 @@ class Evidence:
         for start in range(0, len(rest), step):
             yield rest[start : start + step]
 
-    def _linear(self, table: RaggedTable, ease_RR: Floats, product: Product) -> Floats:
+    def _linear(self, table: RaggedTable, ease_RR: Floats | ThinLinear, product: Product) -> Floats:
         """(B, R) what the linear model makes of each history, of deviation 1."""
-        scores_BR = product(seen(table, len(ease_RR)), ease_RR)
+        if isinstance(ease_RR, ThinLinear):
+            scores_BR = ease_RR.sums(table)
+        else:
+            scores_BR = product(seen(table, len(ease_RR)), ease_RR)
         spread_B1 = scores_BR.std(1, keepdims=True)
         scores_BR /= np.where(spread_B1 > 1e-6, spread_B1, 1)
         return scores_BR
@@ -122,7 +149,10 @@ class Evidence:
         for lag in self.lags:
             parts = {"offsets": lag.offsets, "columns": lag.columns, "counts": lag.counts}
             tensors |= {f"evidence.{lag.lag}.{name}": values for name, values in parts.items()}
-        if self.ease is not None:
+        if isinstance(self.ease, ThinLinear):
+            thinned = self.ease.columns, self.ease.values
+            tensors |= {f"evidence.ease{end}": each for end, each in zip(THINNED, thinned, strict=True)}
+        elif self.ease is not None:
             tensors["evidence.ease"] = self.ease
         return tensors
 
@@ -136,7 +166,14 @@ class Evidence:
             name = f"evidence.{len(lags) + 1}"
             offsets, columns = tensors[f"{name}.offsets"], tensors[f"{name}.columns"]
             lags.append(Lag(len(lags) + 1, offsets, columns, tensors[f"{name}.counts"], popularity[0]))
-        return cls(popularity, tuple(lags), tensors.get("evidence.ease"), tensors["evidence.weights"])
+        return cls(popularity, tuple(lags), _linear_model(tensors), tensors["evidence.weights"])
+
+
+def _linear_model(tensors: Mapping[str, Array]) -> Floats | ThinLinear | None:
+    """The weights as they are kept."""
+    if "evidence.ease:columns" not in tensors:
+        return tensors.get("evidence.ease")
+    return ThinLinear(*(tensors[f"evidence.ease{end}"] for end in THINNED))
 
 
 def seen(table: RaggedTable, count: int) -> sparse.csr_matrix:

@@ -49,3 +49,8 @@ class Leans(Protocol):
     def lean(self) -> LeanModel | None:
         """The form without torch; None where there is none."""
         ...
+
+    @property
+    def lean_is_whole(self) -> bool:
+        """Whether that form ranks all that the part does; if not, it only helps the part to read."""
+        ...

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from polyscene.core.answer import answer
-from polyscene.core.arrays import Bools, Floats, Scores
+from polyscene.core.arrays import Bools, Floats, RaggedTable, Scores
 from polyscene.core.contracts import Effect, State
 from polyscene.core.errors import BundleError
 from polyscene.core.memo import remember
@@ -20,10 +20,11 @@ from polyscene.core.rows import Rows
 from polyscene.core.slates import Slates
 from polyscene.lean.backbone import LeanBackbone
 from polyscene.lean.blocks import BlockKind
-from polyscene.lean.evidence import Evidence
+from polyscene.lean.evidence import THINNED, Evidence
+from polyscene.lean.packing import packed, unpacked
 from polyscene.lean.reading import Clock, Reading
 from polyscene.lean.state import States
-from polyscene.lean.vectors import packed, unpacked, vectors_of
+from polyscene.lean.vectors import vectors_of
 
 PAYS_BELOW = 32
 """Queries up to which reading them without torch is the quicker way."""
@@ -72,7 +73,8 @@ class LeanModel:
             items = vectors_of(state.tensors, "items")
             edges = state.tensors.get("edges", np.zeros(1, np.float32))
             reading = Reading(form.max_len, form.actions, form.scenarios, edges, form.clock)
-            weights = unpacked({name: each for name, each in state.tensors.items() if name != "items"})
+            others = {name: each for name, each in state.tensors.items() if not _is_items(name)}
+            weights = unpacked(others, keep=THINNED)
             backbone = LeanBackbone.of(items, weights, form.block, form.heads, form.max_len)
             rows = Rows(state.tensors["codes"])
             prior, evidence = state.tensors["prior"], Evidence.load(weights)
@@ -87,7 +89,7 @@ class LeanModel:
 
     def in_bytes(self) -> "LeanModel":
         """The same model with weights and item vectors in int8."""
-        return LeanModel.of(State(packed(unpacked(self.tensors)), self.state().meta))
+        return LeanModel.of(State(packed(self.tensors), self.state().meta))
 
     def remembering(self, limit_mb: float, *, leeway: int = 0) -> "LeanModel":
         """The same model with an empty store of states. Raises ConfigError as `States`."""
@@ -102,7 +104,7 @@ class LeanModel:
         vectors_BD, empty_B = remember(self, queries, lambda: self.read(queries))
         scores_BR = self.backbone.items.scores(vectors_BD)
         if self.evidence is not None:
-            self.evidence.add(scores_BR, self.reading.table(queries.history, self.rows))
+            self.evidence.add(scores_BR, self._table(queries))
         scores_BR[empty_B] = self.prior
         return self.rows.spread(scores_BR, queries.allowed.size)
 
@@ -113,7 +115,7 @@ class LeanModel:
 
     def read(self, queries: Queries) -> tuple[Floats, Bools]:
         """Vectors (B, D) and whether each history has no known event (B,)."""
-        table = self.reading.table(queries.history, self.rows)
+        table = self._table(queries)
         vectors_BD = np.zeros((len(queries), self.backbone.width), np.float32)
         for start in range(0, len(queries), PAYS_BELOW):
             block = np.arange(start, min(start + PAYS_BELOW, len(queries)))
@@ -123,3 +125,11 @@ class LeanModel:
             else:
                 vectors_BD[block] = self.backbone.encode(self.reading.asked(*asked))
         return vectors_BD, table.lengths == 0
+
+    def _table(self, queries: Queries) -> RaggedTable:
+        return remember(self.reading, queries, lambda: self.reading.table(queries.history, self.rows))
+
+
+def _is_items(name: str) -> bool:
+    """Whether a tensor is the item vectors, or a part of their packed form."""
+    return name.partition(":")[0] == "items"

@@ -1,6 +1,6 @@
-"""Item vectors as numbers of four bytes or of one, and weights likewise.
+"""Item vectors as numbers of four bytes, of one, or as products of two thin matrices.
 
-Legend: B queries, R rows, D width, N chosen rows.
+Legend: B queries, R rows, D width, K rank, N chosen rows.
 """
 
 from collections.abc import Mapping
@@ -11,11 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from polyscene.core.arrays import Array, Floats
+from polyscene.lean.packing import SCALE, parts_of, unpacked
 
-SCALE = ":scale"
-"""Ends the name of the tensor that has the scales of another one's rows."""
-LARGE = ("items", ".weight", "evidence.ease")
-"""Ends of the names of the tensors that are nearly all of a model."""
 BLOCK = 2048
 """Rows of one-byte vectors turned into floats at once: with D = 64 that is half a megabyte, which stays in
 the cache until it is multiplied."""
@@ -96,33 +93,43 @@ class ByteVectors:
         return scores_BR
 
 
-def packed(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """The same tensors, matrices of floats as int8 with a scale for each row beside them.
+@dataclass(frozen=True, slots=True)
+class LowRankVectors:
+    """Products of two thin matrices: less memory, and fewer multiplications to score.
 
-    Only what is large: the item vectors, the weights of products, and the linear model of the evidence.
+    Shapes: `left` (R, K), `right` (K, D).
     """
-    made: dict[str, Array] = {}
-    for name, values in tensors.items():
-        if values.dtype == np.float32 and values.ndim == 2 and name.endswith(LARGE):
-            scales = np.abs(values).max(1) / np.float32(127)
-            made[name] = np.rint(values / np.maximum(scales, 1e-30)[:, None]).astype(np.int8)
-            made[name + SCALE] = scales
-        else:
-            made[name] = values
-    return made
 
+    left: Floats
+    right: Floats
 
-def unpacked(tensors: Mapping[str, Array]) -> dict[str, Array]:
-    """Tensors of floats from what `packed` gave, or from plain ones."""
-    return {
-        name: values * tensors[name + SCALE][:, None] if name + SCALE in tensors else values
-        for name, values in tensors.items()
-        if not name.endswith(SCALE)
-    }
+    @property
+    def shape(self) -> tuple[int, int]:
+        """See `Vectors.shape`."""
+        return len(self.left), self.right.shape[1]
+
+    def of(self, rows: Array) -> Floats:
+        """See `Vectors.of`."""
+        chosen_ND: Floats = self.left[rows] @ self.right
+        return chosen_ND
+
+    def scores(self, queries_BD: Floats) -> Floats:
+        """See `Vectors.scores`."""
+        folded_BK: Floats = queries_BD @ self.right.T
+        scores_BR: Floats = folded_BK @ self.left.T
+        return scores_BR
 
 
 def vectors_of(tensors: Mapping[str, Array], name: str) -> Vectors:
-    """The vectors under a name, as they are kept. Raises KeyError when they are missing."""
-    if name + SCALE in tensors:
-        return ByteVectors(tensors[name], tensors[name + SCALE])
-    return FloatVectors(np.ascontiguousarray(tensors[name], np.float32))
+    """The vectors under a name, as they are kept where that saves work or memory, else as floats.
+
+    Raises:
+        KeyError: They are missing.
+    """
+    parts = parts_of(tensors, name)
+    if parts.keys() == {name, name + SCALE}:
+        return ByteVectors(parts[name], parts[name + SCALE])
+    parts = unpacked(parts, keep=(":left", ":right"))
+    if f"{name}:left" in parts:
+        return LowRankVectors(parts[f"{name}:left"], parts[f"{name}:right"])
+    return FloatVectors(np.ascontiguousarray(parts[name], np.float32))

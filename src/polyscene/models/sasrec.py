@@ -41,6 +41,10 @@ class SasRec(NextItemConfig, frozen=True, kw_only=True, tag="sasrec"):
         """Learns to predict each event from those before it; see `Learning.fit`."""
         return self._learning().fit(data, run, warm)
 
+    def distil(self, elder: NextItemPart, data: Data, run: Run, weight: float) -> NextItemPart:
+        """Learns from a larger one too; see `Learning.distil`."""
+        return self._learning().distil(elder, data, run, weight)
+
     def load(self, state: State, run: Run) -> NextItemPart:
         """The part as it was saved; see `Learning.load`."""
         return self._learning().load(state, run)

@@ -99,6 +99,9 @@ MODELS: Mapping[str, Model] = {
     "average": Model(
         "polyscene.rank.average:Average", "composition", "linear pool, Stone 1961", logits=True
     ),
+    "compressed": Model(
+        "polyscene.rank.compressed:Compressed", "composition", "quantised, pruned, distilled", logits=True
+    ),
     "blend": Model(
         "polyscene.rank.blend:Blend", "composition", "log-linear pool, Genest and Zidek 1986", logits=True
     ),

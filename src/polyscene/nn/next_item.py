@@ -17,7 +17,7 @@ from polyscene.core.answer import answer
 from polyscene.core.arrays import Array, Bools, Codes, Floats, RaggedTable, Scores
 from polyscene.core.config import kind_of
 from polyscene.core.contracts import Data, Effect, Run, State
-from polyscene.core.errors import BundleError
+from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.memo import remember
 from polyscene.core.queries import Queries
 from polyscene.core.rows import Rows, log_share
@@ -27,6 +27,8 @@ from polyscene.lean.reading import Clock
 from polyscene.nn import loop, machine, objectives
 from polyscene.nn.batching import Batch, NextItem, Padded
 from polyscene.nn.checkpoint import identity
+from polyscene.nn.course import Plan
+from polyscene.nn.distil import Wish, taught_softmax
 from polyscene.nn.losses import full_softmax
 from polyscene.nn.negatives import Sampler, SamplerKind
 from polyscene.nn.trained import Trained
@@ -79,11 +81,16 @@ class NextItemConfig(Trained, frozen=True, kw_only=True):
 
 
 class HistoryNetwork(nn.Module, ABC):
-    """A network that reads histories; `items` (R, D) has a vector per item, for input and output alike."""
+    """A network that reads histories; `items` (R, D), where it has it, is input and output alike."""
 
     items: nn.Parameter
     by_item: ClassVar[tuple[str, ...]] = ("items",)
     """Weights with a row for each item."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return next(self.parameters()).device
 
     @abstractmethod
     def forward(self, sequences: Padded, *, newest: bool = False) -> Tensor:
@@ -133,8 +140,31 @@ class Learning(Generic[N]):
         Raises:
             ConfigError: The device does not exist, or the loss diverged.
         """
-        seen = data.histories["item"]
-        rows = Rows(np.unique(seen[seen >= 0]))
+        return self._fit(data, run, warm)
+
+    def distil(self, elder: "NextItemPart", data: Data, run: Run, weight: float) -> "NextItemPart":
+        """As `fit`, but what `elder` expects counts `weight` beside what came; starts from what fits of it.
+
+        Raises:
+            ConfigError: As `fit`; or the elder knows other items, or the loss is no softmax over all.
+        """
+        seen, kind = data.histories["item"], kind_of(self.config)
+        count = len(np.unique(seen[seen >= 0]))
+        if self.config.loss != "full":
+            raise ConfigError(
+                f"{kind}: loss {self.config.loss!r} compares no probabilities; distil with 'full'"
+            )
+        if len(elder.rows) != count:
+            raise ConfigError(
+                f"{kind}: the teacher knows {len(elder.rows)} items, the data has {count}; fit it again on"
+                " this data"
+            )
+        return self._fit(data, run, elder, weight)
+
+    def _fit(
+        self, data: Data, run: Run, warm: "NextItemPart | None", weight: float = 0.0
+    ) -> "NextItemPart":
+        rows = touched(data)
         clock: Clock = self.clock if data.clock else "order"
         if clock != self.clock:
             label = kind_of(self.config)
@@ -148,7 +178,12 @@ class Learning(Generic[N]):
                 network.start_from(warm, rows)
             prior = log_share(table["row"], len(rows))
             part = NextItemPart(rows, network, prior, self.config.max_len, clock)
-            self._train(part, network, table, (data, run), chance)
+            counts_R = np.bincount(table["row"], minlength=len(rows))
+            loss = self._loss(network, self.config.loss_against(counts_R, chance))
+            if warm is not None and weight:
+                loss = self._taught(network, warm.network.eval(), weight)
+            learned = identity(self.config, data) + (f", taught {weight}" if weight else "")
+            self._train(part, table, loss, run, self.config.plan(kind_of(self.config), learned))
         return part.settled()
 
     def load(self, state: State, run: Run) -> "NextItemPart":
@@ -167,40 +202,50 @@ class Learning(Generic[N]):
         network = self.network(len(rows), torch.Generator(machine.device_of(run)))
         put_tensors(network, state.tensors)
         network.eval().requires_grad_(False)
-        on_cpu = network.items.device.type == "cpu"
+        on_cpu = network.device.type == "cpu"
         lean = self.lean(state, network) if self.lean is not None and on_cpu else None
         prior, max_len = state.tensors["prior"], self.config.max_len
         return NextItemPart(rows, network, prior, max_len, clock, lean).settled()
 
-    def _train(
-        self,
-        part: "NextItemPart",
-        network: N,
-        table: RaggedTable,
-        given: tuple[Data, Run],
-        chance: torch.Generator,
-    ) -> None:
-        config, (data, run) = self.config, given
-        batches = NextItem(
-            table.ragged("row"),
-            max_len=config.max_len,
-            batch_size=config.batch_size,
-            seed=run.seed,
-            device=chance.device,
-        )
-        if part.clock != "order":
-            batches.times = _times(table, part.clock, None)
-        label, judge = kind_of(config), run.validate
-        if not batches.steps:
-            run.warnings.append(f"{label}: no history has two events, so there was nothing to learn from")
-        measure = config.loss_against(np.bincount(table["row"], minlength=len(part.rows)), chance)
-
+    def _loss(self, network: N, measure: Loss) -> Callable[[Batch], Tensor]:
         def loss(batch: Batch) -> Tensor:
             hidden_ND, targets_N = network.lesson(batch)
             return measure(hidden_ND, network.outputs(), targets_N)
 
-        plan = config.plan(label, identity(config, data))
-        loop.train(network, batches, loss, plan, run, None if judge is None else lambda: judge(part))
+        return loss
+
+    def _taught(self, network: N, elder: HistoryNetwork, weight: float) -> Callable[[Batch], Tensor]:
+        def loss(batch: Batch) -> Tensor:
+            hidden_ND, targets_N = network.lesson(batch)
+            with torch.no_grad():
+                wish = Wish(elder.lesson(batch)[0], elder.outputs(), weight)
+            return taught_softmax(hidden_ND, network.outputs(), targets_N, wish)
+
+        return loss
+
+    def _train(
+        self,
+        part: "NextItemPart",
+        table: RaggedTable,
+        loss: Callable[[Batch], Tensor],
+        run: Run,
+        plan: Plan,
+    ) -> None:
+        batches = NextItem(
+            table.ragged("row"),
+            max_len=self.config.max_len,
+            batch_size=self.config.batch_size,
+            seed=run.seed,
+            device=part.network.device,
+        )
+        if part.clock != "order":
+            batches.times = _times(table, part.clock, None)
+        judge = run.validate
+        if not batches.steps:
+            run.warnings.append(
+                f"{plan.label}: no history has two events, so there was nothing to learn from"
+            )
+        loop.train(part.network, batches, loss, plan, run, None if judge is None else lambda: judge(part))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -263,6 +308,11 @@ class NextItemPart:
         """The part when its weights will not change any more: item vectors are made once."""
         return replace(self, fixed=self.items)
 
+    @property
+    def lean_is_whole(self) -> bool:
+        """See `Leans.lean_is_whole`."""
+        return True
+
     def _encode(self, queries: Queries) -> tuple[Floats, Bools]:
         """Vectors (B, D) and whether each history has no known event (B,)."""
         if self.lean is not None and len(queries) <= PAYS_BELOW:
@@ -270,7 +320,7 @@ class NextItemPart:
         table = _known(queries.history, self.rows, self.max_len)
         lengths, starts = table.lengths, table.offsets[:-1]
         times = None if self.clock == "order" else _times(table, self.clock, queries.at)
-        device = self.network.items.device
+        device = self.network.device
         vectors_BD = np.zeros((len(queries), self.items.shape[1]), np.float32)
         # Longest first, so that a block is as wide as its first member and little of it is padding.
         order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
@@ -282,6 +332,12 @@ class NextItemPart:
                     padded = padded.timed(*times, starts[block])
                 vectors_BD[block] = self.network(padded, newest=True).cpu().numpy()
         return vectors_BD, lengths == 0
+
+
+def touched(data: Data) -> Rows:
+    """Rows for the items of the histories."""
+    seen = data.histories["item"]
+    return Rows(np.unique(seen[seen >= 0]))
 
 
 def _known(history: RaggedTable, rows: Rows, max_len: int) -> RaggedTable:

@@ -14,7 +14,8 @@ from torch import Tensor
 from polyscene.core.arrays import RaggedTable
 from polyscene.nn.backbone import Backbone
 from polyscene.nn.denoise import corrupt
-from polyscene.nn.events import Lesson
+from polyscene.nn.distil import Wish, taught_softmax
+from polyscene.nn.events import Events, Lesson
 from polyscene.nn.losses import full_softmax
 from polyscene.nn.negatives import Sampler, SamplerKind
 from polyscene.nn.objectives import gbce, sampled_softmax
@@ -43,13 +44,28 @@ class Objective(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 @dataclass(frozen=True, slots=True)
+class Elder:
+    """A fitted network of the same items that a younger one learns from, and how much its word weighs."""
+
+    network: Backbone
+    weight: float
+
+    def wish(self, events: Events) -> Wish:
+        """What it expects at each real position."""
+        with torch.no_grad():
+            items_RE = self.network.items()
+            return Wish(self.network(events, items_RE)[events.real], items_RE, self.weight)
+
+
+@dataclass(frozen=True, slots=True)
 class Teacher:
-    """The loss of a lesson."""
+    """The loss of a lesson; what an `elder` expects is a target beside what came, with the full loss."""
 
     network: Backbone
     objective: Objective
     sampler: Sampler | None
     chance: torch.Generator
+    elder: Elder | None = None
 
     @classmethod
     def of(
@@ -89,6 +105,9 @@ class Teacher:
         return loss
 
     def _next_item(self, hidden_ND: Tensor, items_RD: Tensor, lesson: Lesson) -> Tensor:
+        if self.elder is not None:
+            wish = self.elder.wish(lesson.events)
+            return taught_softmax(hidden_ND, items_RD, lesson.targets, wish, lesson.shares)
         if self.sampler is None:
             return full_softmax(hidden_ND, items_RD, lesson.targets, lesson.shares)
         negatives = self.sampler.draw(lesson.targets[:, 0])

@@ -38,14 +38,14 @@ def fit_members(
         older = warm[place] if place < len(warm) else None
         same = older is not None and kind_of(older[0]) == kind_of(of[place])
         part = trainable(of[place]).fit(data, mine, older[1] if older is not None and same else None)
-        found.append(_scorer(part, of[place]))
+        found.append(scorer(part, of[place]))
     return tuple(reversed(found))
 
 
 def load_members(of: Sequence[Config], state: State, run: Run) -> tuple[Scorer, ...]:
     """The members that `pack_members` packed. Raises BundleError when a tensor of one is missing."""
     return tuple(
-        _scorer(trainable(config).load(unpack(state, str(place)), run), config)
+        scorer(trainable(config).load(unpack(state, str(place)), run), config)
         for place, config in enumerate(of)
     )
 
@@ -82,7 +82,8 @@ def _seed(seed: int, place: int) -> int:
     return seed_of(f"member {place}", str(seed)) >> 33 if place else seed
 
 
-def _scorer(part: Part, config: Config) -> Scorer:
+def scorer(part: Part, config: Config) -> Scorer:
+    """The part, if it can score every item. Raises ConfigError if not."""
     if not isinstance(part, ScoresAll):
         raise ConfigError(f"of: {kind_of(config)!r} can't score a given item; use a kind of model")
     return part

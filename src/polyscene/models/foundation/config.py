@@ -101,6 +101,21 @@ class Foundation(Trained, frozen=True, kw_only=True, tag="foundation"):
             ConfigError: The device does not exist, or the loss diverged.
             DataError: `content` names an attribute that does not exist.
         """
+        return self._fit(data, run, warm)
+
+    def distil(self, elder: FoundationPart, data: Data, run: Run, weight: float) -> FoundationPart:
+        """As `fit`, but what `elder` expects counts `weight` beside what came; starts from what fits of it.
+
+        Raises:
+            ConfigError: As `fit`; or the elder reads something else, or the loss is sampled.
+        """
+        if self.objective.loss != "full":
+            raise ConfigError("foundation: a sampled loss compares no probabilities; distil with 'full'")
+        return self._fit(data, run, elder, weight)
+
+    def _fit(
+        self, data: Data, run: Run, warm: FoundationPart | None, weight: float = 0.0
+    ) -> FoundationPart:
         seen = data.histories["item"]
         rows = Rows(np.unique(seen[seen >= 0]))
         clock: Clock = self.clock if data.clock else "order"
@@ -124,7 +139,10 @@ class Foundation(Trained, frozen=True, kw_only=True, tag="foundation"):
             part = part_of(network, known)
             lessons = Lessons(reader, table, self.syllabus(table, known, run.seed), device)
             teacher = Teacher.of(network, self.objective, table, len(rows), chance)
-            self._train(part, lessons, teacher, run, identity(self, data))
+            if warm is not None and weight:
+                teacher = replace(teacher, elder=warm.teaching(known, weight))
+            source = identity(self, data) + (f", taught {weight}" if weight else "")
+            self._train(part, lessons, teacher, run, source)
             evidence = self._weighed(part, (learned, data), held)
             part = part_of(network.eval(), replace(known, evidence=evidence)).settled()
             return self._with_margin(part, data, run)

@@ -15,7 +15,7 @@ from polyscene.core.answer import answer
 from polyscene.core.arrays import Bools, Codes, Floats, Scores
 from polyscene.core.catalogue import Catalogue
 from polyscene.core.contracts import Effect, State, View
-from polyscene.core.errors import BundleError
+from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.memo import remember
 from polyscene.core.queries import Queries
 from polyscene.core.rows import Rows
@@ -29,6 +29,7 @@ from polyscene.nn.backbone import Backbone
 from polyscene.nn.events import Reader
 from polyscene.nn.heads import ValueScale
 from polyscene.nn.products import product
+from polyscene.nn.teaching import Elder
 from polyscene.nn.weights import tensors_of
 
 ENCODE_EVENTS = 16_384
@@ -161,6 +162,11 @@ class FoundationPart:
             lean = lean.remembering(states_mb)
         return replace(self, lean=lean)
 
+    @property
+    def lean_is_whole(self) -> bool:
+        """See `Leans.lean_is_whole`: items without events are ranked by content, which it can't read."""
+        return self.known.space is None
+
     def state(self) -> State:
         """What it knows, and every weight."""
         state = self.known.state()
@@ -183,6 +189,25 @@ class FoundationPart:
         network.items.ids.data[shared_R] = (
             mine["items.ids"].data[home_R[shared_R]].to(network.items.ids.device)
         )
+
+    def teaching(self, known: Known, weight: float) -> Elder:
+        """Its network as the elder of one that knows the same items and reads the same of an event.
+
+        Raises:
+            ConfigError: It does not.
+        """
+        mine, theirs = self.known, known
+        if not np.array_equal(mine.rows.codes, theirs.rows.codes):
+            raise ConfigError(
+                f"foundation: the teacher knows {len(mine.rows)} items, the data has {len(theirs.rows)};"
+                " fit it again on this data"
+            )
+        if mine.reader.sizes != theirs.reader.sizes:
+            raise ConfigError(
+                f"foundation: the teacher reads {sorted(mine.reader.sizes)} of an event, the student"
+                f" {sorted(theirs.reader.sizes)}; leave `clock` and `surface` as they are"
+            )
+        return Elder(self.network.eval(), weight)
 
     def _vectors(self, queries: Queries) -> tuple[Floats, Bools]:
         return remember(self, queries, lambda: self._encode(queries))
