@@ -49,22 +49,28 @@ class Choice:
 Knob = Real | Whole | Choice
 Space = Mapping[str, Knob]
 
+WIDTH = Choice((16, 32, 64, 128, 200, 256))
+DROPOUT = Real(0.0, 0.8, log=False)
 TRAINED: Space = {
     "epochs": Whole(5, 80),
-    "learning_rate": Real(1e-4, 3e-2),
+    "learning_rate": Real(1e-4, 5e-2),
     "l2": Choice((0.0, 0.001, 0.01, 0.1)),
-    "batch_size": Choice((64, 128, 256, 512, 1024, 1600)),
+    "dim": WIDTH,
 }
-DROPOUT = Real(0.0, 0.8, log=False)
-WIDTH = Choice((32, 64, 128, 200, 256))
-BAGS: Space = {**TRAINED, "dim": WIDTH, "corrupt": DROPOUT}
+BAGS: Space = {**TRAINED, "batch_size": Whole(32, 1024)}
+"""A batch is so many users."""
+CORRUPTED: Space = {**BAGS, "corrupt": DROPOUT}
+PAIRS: Space = {**TRAINED, "batch_size": Whole(32, 16_384), "negatives": Whole(1, 16)}
+"""A batch is so many events, each beside others that did not happen."""
+GRAPHS: Space = {**PAIRS, "layers": Whole(1, 4, log=False)}
 SEQUENCES: Space = {
     **TRAINED,
-    "dim": WIDTH,
-    "layers": Whole(1, 3, log=False),
     "dropout": DROPOUT,
-    "max_len": Choice((50, 100, 200)),
+    "batch_size": Whole(400, 6400),
+    "max_len": Choice((20, 50, 100, 200)),
 }
+"""A batch is so many events."""
+LAYERS: Space = {**SEQUENCES, "layers": Whole(1, 3, log=False)}
 NEIGHBOURS = Whole(5, 500)
 
 SPACES: Mapping[str, Space] = {
@@ -101,15 +107,25 @@ SPACES: Mapping[str, Space] = {
         "l2": Real(0.01, 100),
         "epochs": Whole(5, 30),
     },
-    "autoencoder": {
+    "bpr": PAIRS,
+    "svd": {
         **TRAINED,
-        "dim": WIDTH,
-        "dropout": DROPOUT,
-        "loss": Choice(("mse", "cross_entropy")),
+        "batch_size": Whole(16, 1024),
+        "implicit": Choice((False, True)),
+        "ridge": Real(0.001, 10),
     },
-    "denoising": BAGS,
-    "mult_vae": {**BAGS, "beta": Real(0.01, 1), "anneal": Real(0, 1, log=False)},
-    "recvae": {**BAGS, "gamma": Real(0.0005, 0.05)},
-    "sasrec": SEQUENCES,
-    "foundation": SEQUENCES,
+    "autoencoder": {**BAGS, "dropout": DROPOUT, "loss": Choice(("mse", "cross_entropy"))},
+    "denoising": CORRUPTED,
+    "mult_vae": {**CORRUPTED, "beta": Real(0.01, 1), "anneal": Real(0, 1, log=False)},
+    "recvae": {**CORRUPTED, "gamma": Real(0.0005, 0.05)},
+    "lightgcn": GRAPHS,
+    "xsimgcl": {**GRAPHS, "contrast": Real(0.01, 1), "noise": Real(0.02, 0.5)},
+    "kg": {**GRAPHS, "dropout": DROPOUT},
+    "social": GRAPHS,
+    "sasrec": LAYERS,
+    "gru4rec": {**LAYERS, "hidden": Choice((64, 128, 256))},
+    "bert4rec": {**LAYERS, "hide": Real(0.05, 0.8)},
+    "hstu": LAYERS,
+    "two_tower": {**SEQUENCES, "temperature": Real(0.02, 0.5)},
+    "foundation": LAYERS,
 }
