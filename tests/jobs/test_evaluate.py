@@ -16,6 +16,7 @@ from polyscene.dataset.encode import encode
 from polyscene.dataset.load import load_tables
 from polyscene.dataset.split import split
 from polyscene.evaluate.beyond import item_facts
+from polyscene.evaluate.report import terminal
 from polyscene.jobs.evaluate import EvaluateRequest, evaluate
 from polyscene.jobs.exam import Exam
 from polyscene.models.popular import Popular
@@ -70,6 +71,22 @@ def test_the_result_has_the_agreed_form(result):
     assert result["config"]["kind"] == "covisit"
     assert result["fit_on"] == "all"
     assert json.loads(msgspec.json.encode(result))["model"] == "covisit"
+
+
+def test_who_foretells_ratings_is_measured_by_them_too(tmp_path, capsys):
+    rows = ["user,item,rating,timestamp"]
+    rows += [
+        f"u{user},i{(user + step) % 10},{1 + 4 * (step % 2)},{1_700_000_000 + step}"
+        for user in range(20)
+        for step in range(10)
+    ]
+    (tmp_path / "events.csv").write_text("\n".join(rows))
+    request = EvaluateRequest(data=str(tmp_path), model="svd", settings={"epochs": "0"}, ks=(5,))
+    found = evaluate(request)
+    assert found["metrics"]["rmse"] == pytest.approx(2, abs=0.5), "the mean of ones and fives is 2 away"
+    assert "rmse" not in found["baselines"]["popular"]["metrics"]
+    terminal(found)
+    assert "rmse" in capsys.readouterr().out
 
 
 def test_a_world_where_all_walk_alike_is_solved_by_transitions(result):

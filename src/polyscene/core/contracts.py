@@ -99,7 +99,8 @@ class Edges:
 class Examples:
     """Labelled candidates for a ranker: queries, slates with columns, and a label per candidate.
 
-    Shapes: `labels` (N,) float32 beside ``slates.items``.
+    Shapes: `labels` (N,) float32 beside ``slates.items``. Where it is known which actions labels stand for,
+    slates have a column ``label:<action>`` (N,) for each of them, float32, 0 where `labels` is.
     """
 
     queries: Queries
@@ -284,6 +285,15 @@ class Encodes(Protocol):
 
 
 @runtime_checkable
+class Rates(Protocol):
+    """Foretells the value of an event, such as a rating, in its own unit."""
+
+    def rate(self, queries: Queries, items: Ragged) -> Floats:
+        """(N,) beside ``items.values``, B lists of codes of which any may be unknown."""
+        ...
+
+
+@runtime_checkable
 class Explains(Protocol):
     """Can name the history item that spoke most for a candidate."""
 
@@ -318,6 +328,7 @@ __all__ = [
     "Progress",
     "ProgressBar",
     "Ragged",
+    "Rates",
     "Run",
     "ScoresAll",
     "Stage",

@@ -39,7 +39,8 @@ def figures(result: Result) -> list[dict[str, Any]]:
         ends: Sequence[float] | None = each["intervals"].get(metric)
         between = f"[{number(ends[0])}, {number(ends[1])}]" if ends else ""
         spread = f" ± {number((ends[1] - ends[0]) / 2)}" if ends else ""
-        return {"value": number(each["metrics"][metric]), "interval": between, "spread": spread}
+        value = number(each["metrics"].get(metric, math.nan))
+        return {"value": value, "interval": between, "spread": spread}
 
     return [
         {"metric": metric, "cells": [cell(each, metric) for _, each in answerers(result)]}

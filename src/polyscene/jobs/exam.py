@@ -4,12 +4,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
-from polyscene.core.contracts import Data, Effect, Holdout, Progress, Run, Stage, StillView, Training
+from polyscene.core.contracts import (
+    Data,
+    Effect,
+    Holdout,
+    Progress,
+    Rates,
+    Run,
+    Stage,
+    StillView,
+    Training,
+)
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
 from polyscene.evaluate.beyond import ItemFacts
 from polyscene.evaluate.intervals import intervals
 from polyscene.evaluate.metrics import Measures, measure
+from polyscene.evaluate.pointwise import ratings
 from polyscene.evaluate.ranking import Ranking, rank
 from polyscene.evaluate.validation import validation
 from polyscene.observe.timing import Stopwatch
@@ -124,6 +135,10 @@ class Exam:
         with Stopwatch() as scoring:
             ranking = rank(stage, self.holdout, k=max(self.ks), progress=self.progress)
         measures = measure(ranking, self.facts, self.ks)
+        if isinstance(stage, Rates):
+            foretold = stage.rate(self.holdout.queries, self.holdout.targets)
+            errors = ratings(self.holdout.values.values, foretold)
+            measures = replace(measures, totals={**measures.totals, **errors})
         return Trial(
             name=name,
             ranking=ranking,

@@ -51,6 +51,7 @@ MODELS: Mapping[str, Model] = {
     "slim": Model("polyscene.models.slim:Slim", "linear", "Ning and Karypis 2011"),
     "ease": Model("polyscene.models.ease:Ease", "linear", "Steck 2019"),
     "bpr": Model("polyscene.models.bpr:Bpr", "factors", "Rendle et al. 2009"),
+    "svd": Model("polyscene.models.svd:Svd", "factors", "Koren 2008; Koren, Bell and Volinsky 2009"),
     "ials": Model("polyscene.models.ials:Ials", "factors", "Hu, Koren and Volinsky 2008"),
     "autoencoder": Model(
         "polyscene.models.autoencoder:Autoencoder", "autoencoder", "AutoRec, Sedhain et al. 2015"
@@ -83,6 +84,9 @@ MODELS: Mapping[str, Model] = {
     ),
     "hstu": Model(
         "polyscene.models.hstu:Hstu", "sequence", "Zhai et al. 2024", logits=True
+    ),
+    "two_tower": Model(
+        "polyscene.models.two_tower:TwoTower", "sequence", "Yi et al. 2019", cold_items=True, logits=True
     ),
     "foundation": Model(
         "polyscene.models.foundation:Foundation",
