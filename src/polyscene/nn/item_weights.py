@@ -123,7 +123,7 @@ def _sparsely(
         candidates = chunk[np.repeat(np.arange(len(chunk)), np.diff(shared_CR.indptr))]
         shared_CR.data = alike(shared_CR.data, shared_CR.indices, candidates).astype(np.float32)
         shared_CR.data[shared_CR.indices == candidates] = -np.inf
-        kept = _largest(shared_CR, count)
+        kept = largest(shared_CR, count)
         yield shared_CR.data[kept], shared_CR.indices[kept], candidates[kept]
 
 
@@ -140,7 +140,7 @@ def _chunks(items_RU: sparse.csr_matrix, lengths: Array) -> Iterator[Array]:
         yield order[start:]
 
 
-def _largest(matrix: sparse.csr_matrix, count: int) -> Array:
+def largest(matrix: sparse.csr_matrix, count: int) -> Array:
     """Positions in ``matrix.data`` of the `count` largest values of every row; ties to the lower place."""
     lengths = np.diff(matrix.indptr)
     rows = np.repeat(np.arange(len(lengths)), lengths)
