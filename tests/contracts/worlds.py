@@ -15,6 +15,7 @@ SOLVES: dict[str, tuple[str, ...]] = {
     "recent_popular": ("popularity", "recency"),
     "covisit": ("checkerboard", "chain", "popularity"),
     "content_knn": (),
+    "content_vectors": (),
     "item_knn": ("checkerboard",),
     "bm25_knn": ("checkerboard",),
     "rp3beta": ("checkerboard",),
@@ -37,6 +38,7 @@ SOLVES: dict[str, tuple[str, ...]] = {
     "bert4rec": ("checkerboard", "chain", "popularity"),
     "hstu": ("checkerboard", "chain", "popularity"),
     "two_tower": ("checkerboard", "chain", "popularity"),
+    "vsknn": ("checkerboard",),
     "foundation": ("checkerboard", "chain", "popularity"),
     "generative": ("checkerboard", "chain", "popularity"),
     "adapted": ("checkerboard", "chain", "popularity"),
@@ -68,6 +70,7 @@ PAIRED = {"dim": 8, "epochs": 30, "batch_size": 64, "learning_rate": 0.05}
 SETTINGS: dict[str, dict[str, object]] = {
     "slim": {"l1": 0.5, "l2": 5.0},
     "ease": {"l2": 5.0},
+    "content_vectors": {"dim": 8, "epochs": 3},
     "bpr": {"dim": 8, "epochs": 40, "batch_size": 10, "negatives": 4},
     "svd": {"dim": 4, "epochs": 20, "implicit": True},
     "ials": {"dim": 8, "l2": 0.5},

@@ -24,6 +24,7 @@ SLOW = {
     "average",
     "bert4rec",
     "blend",
+    "content_vectors",
     "denoising",
     "foundation",
     "generative",

@@ -40,6 +40,13 @@ MODELS: Mapping[str, Model] = {
     "content_knn": Model(
         "polyscene.models.content_knn:ContentKnn", "neighbours", "Pazzani and Billsus 2007", cold_items=True
     ),
+    "content_vectors": Model(
+        "polyscene.models.content_vectors:ContentVectors",
+        "sequence",
+        "NAML, Wu et al. 2019, over fixed vectors",
+        cold_items=True,
+        logits=True,
+    ),
     "item_knn": Model("polyscene.models.item_knn:ItemKnn", "neighbours", "Sarwar et al. 2001"),
     "bm25_knn": Model(
         "polyscene.models.bm25_knn:Bm25Knn", "neighbours", "BM25, Robertson and Zaragoza 2009"
@@ -87,6 +94,9 @@ MODELS: Mapping[str, Model] = {
     ),
     "two_tower": Model(
         "polyscene.models.two_tower:TwoTower", "sequence", "Yi et al. 2019", cold_items=True, logits=True
+    ),
+    "vsknn": Model(
+        "polyscene.models.vsknn:Vsknn", "sequence", "Ludewig and Jannach 2018", holds_users=True
     ),
     "foundation": Model(
         "polyscene.models.foundation:Foundation",

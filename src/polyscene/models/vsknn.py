@@ -135,7 +135,7 @@ class VsknnPart:
         return near_BS.multiply(fresh_BS).tocsr()
 
     def _places(self, history: RaggedTable) -> list[sparse.csr_matrix]:
-        """For each place from the end, (B, R) a one at the item there; an item counts at its newest place."""
+        """For each place from the end, (B, R) a one at the item there; of equal items the newest stays."""
         row, lists = self.rows.of(history["item"]), history.rows()
         place = np.arange(len(row))
         # Of an item's events in a list the newest counts.

@@ -29,6 +29,8 @@ from polyscene.nn.batching import Batch, NextItem, Padded
 from polyscene.nn.checkpoint import identity
 from polyscene.nn.course import Plan
 from polyscene.nn.distil import Wish, taught_softmax
+from polyscene.nn.exported import Graph
+from polyscene.nn.graphs import history_graph
 from polyscene.nn.losses import full_softmax
 from polyscene.nn.negatives import Sampler, SamplerKind
 from polyscene.nn.trained import Trained
@@ -307,6 +309,11 @@ class NextItemPart:
     def settled(self) -> "NextItemPart":
         """The part when its weights will not change any more: item vectors are made once."""
         return replace(self, fixed=self.items)
+
+    def graph(self) -> Graph:
+        """See `Graphs.graph`."""
+        items_RD, timed = torch.from_numpy(self.items), self.clock != "order"
+        return history_graph(self.network, items_RD, self.max_len, timed=timed)
 
     @property
     def lean_is_whole(self) -> bool:
