@@ -4,7 +4,7 @@ import pytest
 
 from polyscene.jobs.tune.journal import Tried
 from polyscene.jobs.tune.searches import Search
-from polyscene.models.search import SPACES, Choice, Real
+from polyscene.models.search import SPACES, Choice, Real, Whole
 
 SPACE = {"l2": Real(10, 10_000)}
 
@@ -40,6 +40,12 @@ def test_a_study_that_goes_on_tries_nothing_twice():
     fresh = [search.next().settings for _ in range(6)]
     assert all(each not in [past.settings for past in trials] for each in fresh)
     assert max(near_100(each) for each in fresh) > -5
+
+
+def test_trials_of_a_space_that_has_changed_since_are_no_obstacle():
+    _, trials = searched(6, near_100)
+    wider = Search("ease", {"l2": Real(1, 5), "max_items": Whole(10, 20)}, {}, tried=trials)
+    assert wider.next().settings.keys() == {"l2", "max_items"}
 
 
 def test_a_space_that_is_used_up_says_so():

@@ -139,7 +139,9 @@ class Search:
         """A trial of before as Optuna keeps it; what lies outside of the space is left unsaid."""
         library = optuna()
         params = ended.settings or self.standing()
-        told = all(self.space[name].holds(value) for name, value in params.items())
+        told = params.keys() == self.space.keys() and all(
+            self.space[name].holds(value) for name, value in params.items()
+        )
         state = library.trial.TrialState
         limits = {}
         if self._latency_ms is not None and ended.request_ms is not None:
