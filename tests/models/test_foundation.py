@@ -280,3 +280,10 @@ def test_wrong_shapes_are_refused():
 def test_exclusions_and_rules_hold(part):
     queries = replace(ask([[0, 1]]), exclude=Ragged.of([[2, 3]]), wanted=np.array([12], np.int32))
     assert not {2, 3} & set(part(queries, Slates.empty(1)).of(0).tolist())
+
+
+def test_content_of_nothing_at_all_is_survived(chain):
+    nobody = chain.data.histories.where(np.zeros(len(chain.data.histories["item"]), bool))
+    config = small(content={}, epochs=1)
+    part = config.fit(replace(chain.data, histories=nobody), Run())
+    assert part.score_all(chain.queries).max() == -np.inf

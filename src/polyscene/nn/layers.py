@@ -4,6 +4,7 @@ Legend: B sequences, L positions, D width, H heads, E = D / H, N = B times H, F 
 T time buckets; ``x_xD`` any leading axes.
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -35,10 +36,13 @@ class Shape:
 
 def linear(inputs: int, outputs: int, chance: torch.Generator, *, bias: bool = True) -> nn.Linear:
     """A linear layer with Glorot-uniform weights from `chance` and biases of zero."""
-    layer: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
-        nn.Linear, inputs, outputs, bias=bias, device=chance.device
-    )
-    if layer.weight.numel():  # torch warns of a layer with nothing to read
+    with warnings.catch_warnings():
+        # torch warns of a layer with nothing to read, which is what an empty catalogue comes to
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors")
+        layer: nn.Linear = nn.utils.skip_init(  # type: ignore[no-untyped-call]
+            nn.Linear, inputs, outputs, bias=bias, device=chance.device
+        )
+    if layer.weight.numel():
         nn.init.xavier_uniform_(layer.weight, generator=chance)
     if bias:
         nn.init.zeros_(layer.bias)
@@ -93,7 +97,7 @@ class Relative(nn.Module):
             laid = self.near[:, places].transpose(0, 1)
         if self.when is not None and buckets_BLL is not None:
             if last_B is not None:
-                buckets_BLL = buckets_BLL[torch.arange(len(last_B), device=last_B.device), last_B]
+                buckets_BLL = buckets_BLL[torch.arange(last_B.shape[0], device=last_B.device), last_B]
             timed = self.when[:, buckets_BLL].transpose(0, 1)
             laid = timed if laid is None else laid + timed
         return laid
@@ -278,4 +282,4 @@ def joined(x_NLE: Tensor, heads: int) -> Tensor:
 
 
 def _at(x_BLD: Tensor, last_B: Tensor | None) -> Tensor:
-    return x_BLD if last_B is None else x_BLD[torch.arange(len(last_B), device=x_BLD.device), last_B]
+    return x_BLD if last_B is None else x_BLD[torch.arange(last_B.shape[0], device=x_BLD.device), last_B]
