@@ -66,14 +66,31 @@ def rollback(scenario: Scenario, workspace: WorkspaceOption = DEFAULT_WORKSPACE)
 @app.command()
 def export(
     scenario: Scenario,
-    out: Annotated[Path, typer.Option(help="New folder to write.")],
+    out: Annotated[Path, typer.Option(help="New folder to write; with --onnx a file.")],
     int8: Annotated[
         bool, typer.Option("--int8", help="A quarter of the size, a little less exact.")
     ] = False,
+    onnx: Annotated[
+        bool, typer.Option("--onnx", help="The network as an ONNX file, checked against torch.")
+    ] = False,
+    source: Annotated[
+        str | None, typer.Option(help="With --onnx: which model of the scenario, by name.")
+    ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
 ) -> None:
-    """Write the sequence model that serves a scenario, for use without torch."""
+    """Write the model that serves a scenario for use without torch: its lean form, or as ONNX.
+
+    An ONNX file has the network alone, for any batch and length; the ids of the items that its scores are
+    for stand in its metadata.
+    """
     from polyscene.jobs.bundles import export as job
+    from polyscene.jobs.bundles import export_onnx
+
+    if onnx:
+        worst = export_onnx(workspace, scenario, out, source)
+        size_mb = out.stat().st_size / 1e6
+        show.note(f"{out}: {size_mb:.1f} MB; differs from torch by {worst:.1e} of the largest score")
+        return
 
     manifest = job(workspace, scenario, out, int8=int8)
     size = sum(file.size for file in manifest.files.values())

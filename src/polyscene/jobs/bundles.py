@@ -6,6 +6,7 @@ from typing import Any
 from polyscene.artifacts.bundle import Manifest
 from polyscene.artifacts.shelf import Promotion, Shelf
 from polyscene.core.clock import SystemClock
+from polyscene.core.contracts import Part
 from polyscene.core.errors import NotFoundError, nearest
 from polyscene.dataset.world import World
 from polyscene.jobs.canary import Canary
@@ -119,17 +120,9 @@ def export(root: Path, scenario: str, folder: Path, *, int8: bool = False) -> Ma
         BundleError: The folder exists.
     """
     space = Workspace.open(root)
-    shelf = space.shelf()
-    bundle = shelf.current(scenario)
-    if bundle is None:
-        raise NotFoundError(
-            f"bundles: {scenario!r} has no bundle{nearest(scenario, shelf.names())}; run `polyscene train`"
-        )
     with space.reader() as log:
         world = World.open(log)
-        sources = [
-            step.part for step in Loader(shelf, world).load(scenario, bundle).served.pipeline.sources()
-        ]
+        sources = _sources(space, world, scenario).values()
         models = [part.lean for part in sources if isinstance(part, Leans) and part.lean is not None]
         if not models:
             raise NotFoundError(
@@ -137,6 +130,47 @@ def export(root: Path, scenario: str, folder: Path, *, int8: bool = False) -> Ma
             )
         model = models[0].in_bytes() if int8 else models[0]
         return write_lean(folder, model, world.codes.ids_of(model.rows.codes), SystemClock().now())
+
+
+def export_onnx(root: Path, scenario: str, path: Path, source: str | None = None) -> float:
+    """Writes the network of a source of the bundle that serves; gives its largest difference from torch.
+
+    `source`: its name; None takes the first that has a network.
+
+    Raises:
+        NotFoundError: No such scenario or source, it has no bundle, or there is no network to write.
+        ConfigError: The extra ``onnx`` is not installed, or ONNX lacks an operation of the network.
+        BundleError: The file exists, or answers differently; then nothing is kept.
+    """
+    from polyscene.nn.exported import Graphs, write_onnx
+
+    space = Workspace.open(root)
+    with space.reader() as log:
+        world = World.open(log)
+        sources = _sources(space, world, scenario)
+        if source is not None and source not in sources:
+            raise NotFoundError(f"bundles: {scenario!r} has no source {source!r}{nearest(source, sources)}")
+        parts = [part for name, part in sources.items() if source in (None, name)]
+        graphs = [part.graph() for part in parts if isinstance(part, Graphs)]
+        if not graphs:
+            raise NotFoundError(
+                f"bundles: {source or scenario!r} has no torch network to write as ONNX: counts, factors"
+                " and linear models have none, and compressed ones are kept without; name another --source,"
+                " or export the bundle before"
+            )
+        return write_onnx(graphs[0], path, world.codes.ids_of(graphs[0].codes))
+
+
+def _sources(space: Workspace, world: World, scenario: str) -> dict[str, Part]:
+    """The parts that bring candidates in the bundle that serves, by name."""
+    shelf = space.shelf()
+    bundle = shelf.current(scenario)
+    if bundle is None:
+        raise NotFoundError(
+            f"bundles: {scenario!r} has no bundle{nearest(scenario, shelf.names())}; run `polyscene train`"
+        )
+    pipeline = Loader(shelf, world).load(scenario, bundle).served.pipeline
+    return {step.name: step.part for step in pipeline.sources()}
 
 
 def _detail(scenario: str, bundle: str, manifest: Manifest, *, current: bool) -> BundleDetail:

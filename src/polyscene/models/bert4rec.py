@@ -77,7 +77,7 @@ class Network(HistoryNetwork):
         The last number is a 1 for the item's bias.
         """
         if newest:
-            holes_B = sequences.rows.new_full((len(sequences.last),), len(self.items))
+            holes_B = sequences.rows.new_full(sequences.last.shape, len(self.items))
             sequences = longer(sequences, holes_B)
         items_RD = torch.cat([self.items, self.hole])
         x_BLD = items_RD[sequences.rows] + self.positions[sequences.ages]
@@ -140,7 +140,7 @@ class Block(nn.Module):
 
 def longer(sequences: Padded, rows_B: Tensor) -> Padded:
     """The sequences with one more event each at their newest end."""
-    every_B, last_B = torch.arange(len(rows_B), device=rows_B.device), sequences.last + 1
+    every_B, last_B = torch.arange(rows_B.shape[0], device=rows_B.device), sequences.last + 1
     rows_BL = functional.pad(sequences.rows, (0, 1))
     rows_BL[every_B, last_B] = rows_B
     age_BL = last_B[:, None] - torch.arange(rows_BL.shape[1], device=rows_B.device)

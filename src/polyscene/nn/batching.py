@@ -51,7 +51,7 @@ class Padded:
 
     def picked(self, x_BLD: Tensor, *, newest: bool) -> Tensor:
         """(B, D) the vectors of the newest events if `newest`, else all (B, L, D)."""
-        return x_BLD[torch.arange(len(x_BLD), device=x_BLD.device), self.last] if newest else x_BLD
+        return x_BLD[torch.arange(x_BLD.shape[0], device=x_BLD.device), self.last] if newest else x_BLD
 
     def between(self, some: slice) -> "Padded":
         """The sequences of a slice."""

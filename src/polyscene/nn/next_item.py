@@ -313,7 +313,7 @@ class NextItemPart:
     def graph(self) -> Graph:
         """See `Graphs.graph`."""
         items_RD, timed = torch.from_numpy(self.items), self.clock != "order"
-        return history_graph(self.network, items_RD, self.max_len, timed=timed)
+        return history_graph(self.network, items_RD, self.rows.codes, self.max_len, timed=timed)
 
     @property
     def lean_is_whole(self) -> bool:

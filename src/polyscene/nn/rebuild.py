@@ -26,6 +26,8 @@ from polyscene.dataset.matrix import interactions
 from polyscene.nn import loop, machine
 from polyscene.nn.bags import Bag, Bags, BagSum, ItemScores
 from polyscene.nn.checkpoint import identity
+from polyscene.nn.exported import Graph
+from polyscene.nn.graphs import bag_graph
 from polyscene.nn.trained import Trained
 from polyscene.nn.weights import put_tensors, tensors_of
 
@@ -164,6 +166,10 @@ class Rebuilt:
         """See `Encodes.encode`: the query vectors."""
         vectors_BD: Floats = remember(self, queries, lambda: self._encode(queries))
         return vectors_BD
+
+    def graph(self) -> Graph:
+        """See `Graphs.graph`."""
+        return bag_graph(self.network, self.rows.codes)
 
     def state(self) -> State:
         """Codes, prior and every weight."""

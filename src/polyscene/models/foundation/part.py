@@ -27,6 +27,8 @@ from polyscene.lean.model import PAYS_BELOW, LeanModel
 from polyscene.models.foundation.newcomers import Newcomers
 from polyscene.nn.backbone import Backbone
 from polyscene.nn.events import Reader
+from polyscene.nn.exported import Graph
+from polyscene.nn.graphs import event_graph
 from polyscene.nn.heads import ValueScale
 from polyscene.nn.products import product
 from polyscene.nn.teaching import Elder
@@ -161,6 +163,11 @@ class FoundationPart:
         if states_mb and lean.backbone.ages is None:
             lean = lean.remembering(states_mb)
         return replace(self, lean=lean)
+
+    def graph(self) -> Graph:
+        """See `Graphs.graph`; evidence and items without events are no part of it."""
+        items_RD, known = torch.from_numpy(self.items), self.known
+        return event_graph(self.network, items_RD, known.rows.codes, known.reader)
 
     @property
     def lean_is_whole(self) -> bool:
