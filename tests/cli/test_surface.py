@@ -11,7 +11,7 @@ from polyscene.cli.main import app
 SURFACE = """
 backup: folder json workspace
 bundles collect: workspace
-bundles export: int8 out scenario workspace
+bundles export: int8 onnx out scenario source workspace
 bundles list: json workspace
 bundles promote: bundle force scenario workspace
 bundles rollback: scenario workspace
