@@ -98,6 +98,15 @@ MODELS: Mapping[str, Model] = {
     "vsknn": Model(
         "polyscene.models.vsknn:Vsknn", "sequence", "Ludewig and Jannach 2018", holds_users=True
     ),
+    "caser": Model(
+        "polyscene.models.caser:Caser", "sequence", "Tang and Wang 2018", logits=True
+    ),
+    "nextitnet": Model(
+        "polyscene.models.nextitnet:NextItNet", "sequence", "Yuan et al. 2019", logits=True
+    ),
+    "lstm": Model(
+        "polyscene.models.lstm:Lstm", "sequence", "Hochreiter and Schmidhuber 1997", logits=True
+    ),
     "foundation": Model(
         "polyscene.models.foundation:Foundation",
         "sequence",
