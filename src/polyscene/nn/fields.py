@@ -168,7 +168,7 @@ class Wide(nn.Module):
         self.vectors = FieldVectors(plan, 1, chance)
         for weights in self.vectors.parameters():
             nn.init.zeros_(weights)
-        self.bias = nn.Parameter(torch.zeros((), device=chance.device))
+        self.bias = nn.Parameter(torch.zeros(1, device=chance.device))
 
     def forward(self, batch: Batch) -> Tensor:
         """(B,)."""

@@ -119,19 +119,20 @@ class BrokenOffError(Exception):
     """Stands for a kill in the middle of a training."""
 
 
-class _BreakingBar:
+class BreakingBar:
     """Breaks a training off after a few steps."""
 
     def __init__(self, label: str, total: int) -> None:
         self.left = min(7, total // 2)
 
-    def __enter__(self) -> "_BreakingBar":
+    def __enter__(self) -> "BreakingBar":
         return self
 
     def __exit__(self, *failure: object) -> None:
         return None
 
     def advance(self, steps: int = 1, note: str = "") -> None:
+        """Counts down to the break."""
         self.left -= steps
         if self.left <= 0:
             raise BrokenOffError
@@ -141,7 +142,7 @@ def broken_training_comes_to_the_same_end(case: Case) -> None:
     """Killed in the middle and fitted again, a model that keeps checkpoints answers as if never killed."""
     with TemporaryDirectory() as folder:
         keeping = Training(checkpoint=Path(folder), checkpoint_s=0.0)
-        run = Run(seed=7, view=case.view, progress=_BreakingBar, training=keeping)
+        run = Run(seed=7, view=case.view, progress=BreakingBar, training=keeping)
         with suppress(BrokenOffError):
             case.config.fit(case.data, run)  # type: ignore[attr-defined]
         kept = any(Path(folder).glob("*/*.safetensors"))
