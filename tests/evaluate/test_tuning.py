@@ -123,6 +123,13 @@ def test_the_line_of_the_best_leaves_out_what_is_too_slow(result):
     assert float(free.split()[-1].split(",")[1]) < heights[-1]
 
 
+def test_a_start_that_was_chosen_has_no_gap(result):
+    result["kinds"][1]["gap"] = {"difference": 0.0, "low": 0.0, "high": 0.0, "p": 1.0}
+    out = io.StringIO()
+    terminal(result, Console(file=out, width=80))
+    assert "the choice" in out.getvalue()
+
+
 def test_a_single_trial_and_no_importance_can_be_shown(result):
     result["trials"], result["front"], result["importance"] = result["trials"][:1], [0], {}
     page = html(result)

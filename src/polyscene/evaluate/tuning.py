@@ -184,5 +184,7 @@ def _figure(value: float | None) -> str:
 
 
 def _gap(gap: Mapping[str, float]) -> str:
+    if gap["low"] == gap["high"] == 0:
+        return "the choice"
     text = f"{gap['difference']:+.4f} ± {(gap['high'] - gap['low']) / 2:.4f}"
     return text if gap["low"] > 0 or gap["high"] < 0 else f"({text})"

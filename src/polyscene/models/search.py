@@ -71,6 +71,8 @@ SEQUENCES: Space = {
 }
 """A batch is so many events."""
 LAYERS: Space = {**SEQUENCES, "layers": Whole(1, 3, log=False)}
+HIDDEN = Choice((64, 128, 256))
+FALL = Choice(("same", "div", "quadratic", "log"))
 NEIGHBOURS = Whole(5, 500)
 
 SPACES: Mapping[str, Space] = {
@@ -99,6 +101,14 @@ SPACES: Mapping[str, Space] = {
         "k1": Real(0.1, 10),
         "b": Real(0, 1, log=False),
     },
+    "vsknn": {
+        "neighbours": Whole(20, 1000),
+        "last": Whole(1, 50),
+        "weights": FALL,
+        "decay": FALL,
+        "rarity": Real(0, 5, log=False),
+        "longest": Whole(5, 200),
+    },
     "slim": {"l1": Real(0.1, 100), "l2": Real(1, 1_000)},
     "ease": {"l2": Real(10, 10_000)},
     "ials": {
@@ -123,9 +133,13 @@ SPACES: Mapping[str, Space] = {
     "kg": {**GRAPHS, "dropout": DROPOUT},
     "social": GRAPHS,
     "sasrec": LAYERS,
-    "gru4rec": {**LAYERS, "hidden": Choice((64, 128, 256))},
+    "gru4rec": {**LAYERS, "hidden": HIDDEN},
     "bert4rec": {**LAYERS, "hide": Real(0.05, 0.8)},
     "hstu": LAYERS,
     "two_tower": {**SEQUENCES, "temperature": Real(0.02, 0.5)},
+    "lstm": {**SEQUENCES, "hidden": HIDDEN},
+    "caser": {**SEQUENCES, "window": Whole(2, 20), "horizontal": Whole(4, 64), "vertical": Whole(1, 16)},
+    "nextitnet": {**SEQUENCES, "width": Whole(2, 5, log=False)},
+    "content_vectors": SEQUENCES,
     "foundation": LAYERS,
 }

@@ -1,7 +1,9 @@
 """How the time of a search is shared out, and who is chosen."""
 
+import pytest
+
 from polyscene.jobs.tune.journal import Tried
-from polyscene.jobs.tune.plan import SLACK, Limits, Plan, chosen_of, front_of
+from polyscene.jobs.tune.plan import BEGINNINGS, SLACK, Limits, Plan, chosen_of, front_of
 
 
 def trial(kind, score=None, *, end="done", ms=1.0, seconds=10.0, **settings):
@@ -18,6 +20,21 @@ def test_every_kind_begins_before_one_goes_on():
     tried = [trial("a", 0.1, seconds=0.1), trial("b", 0.9, seconds=0.1)]
     assert plan.next(tried, ["c"], 90, ()) == "d"
     assert plan.next(tried, ["c", "d", "e"], 90, ()) in "ab"
+
+
+def test_what_the_quick_ones_leave_goes_to_those_that_wait():
+    plan = Plan(KINDS, LIMITS)
+    share = BEGINNINGS / (1 + SLACK)
+    assert plan.first_s([], 100) == pytest.approx(share * 100 / 5)
+    tried = [trial(kind, 0.1, seconds=1) for kind in KINDS[:3]]
+    assert plan.first_s(tried, 90) == pytest.approx(share * 90 / 2)
+    # Those that take all they may still leave room for their fits on the test part, and some to search.
+    used, tried = 0.0, []
+    for kind in KINDS:
+        seconds = plan.first_s(tried, plan.left_s(tried, used))
+        tried.append(trial(kind, 0.1, seconds=seconds))
+        used += seconds
+    assert plan.left_s(tried, used) > 0
 
 
 def test_in_the_first_half_the_least_time_goes_on():

@@ -168,7 +168,9 @@ class _Study:
         first = next((each for each in self.tried if each.kind == pick.kind and not each.settings), None)
         # What tells no scores on its way is first tried on a few users, if its fits are long.
         rung = first is not None and not first.glimpses and (first.fit_cpu_s or 0.0) > RUNG_S
-        longest_s = self.plan.first_s() if first is None else self.limits.budget_s * LONGEST
+        longest_s = self.limits.budget_s * LONGEST
+        if first is None:
+            longest_s = self.plan.first_s(self.tried, left_s)
         order = Order(kind=pick.kind, settings=settings, rung=rung)
         crew.give(hand, order, pick, min(left_s, longest_s))
 

@@ -8,6 +8,8 @@ from polyscene.jobs.tune.journal import Tried
 
 FINALISTS = 3
 """Kinds that share the second half of the time: those with the best scores of the first."""
+BEGINNINGS = 0.75
+"""Share of the time that is left which those that have not begun may take to begin."""
 SLACK = 1.3
 """What the fits for the test part may take, compared with those on the validation part."""
 
@@ -25,17 +27,19 @@ class Limits:
 class Plan:
     """The time of a search, shared out among its kinds.
 
-    Each kind first tries its defaults, and may take its share of the time for that: one that can't is left
-    out. Then the kind on which least time was spent goes on, until half of the time is used up; after that
-    only the `FINALISTS` do. The time that the fits for the test part will take is kept back.
+    Each kind first tries its defaults, and may take its share of what is left for that: one that can't is
+    left out. The table of spaces names quick kinds first, so what they don't need goes to the slow ones.
+    Then the kind on which least time was spent goes on, until half of the time is used up; after that only
+    the `FINALISTS` do. The time that the fits for the test part will take is kept back.
     """
 
     def __init__(self, kinds: Sequence[str], limits: Limits) -> None:
         self.kinds, self.limits = tuple(kinds), limits
 
-    def first_s(self) -> float:
-        """Seconds that a kind's first trial may take."""
-        return self.limits.budget_s * self.limits.workers / max(1, len(self.kinds))
+    def first_s(self, tried: Sequence[Tried], left_s: float) -> float:
+        """Seconds that the next kind's first trial may take; its fit for the test part is to fit in too."""
+        waiting = len(set(self.kinds) - {each.kind for each in tried})
+        return BEGINNINGS * left_s * self.limits.workers / max(1, waiting) / (1 + SLACK)
 
     def left_s(self, tried: Sequence[Tried], used_s: float) -> float:
         """Seconds left to search."""
