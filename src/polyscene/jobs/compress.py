@@ -92,7 +92,7 @@ def compress_model(
         "on": request.on,
         "fit_on": fit_on,
         "seed": request.seed,
-        **_forms(exam, (_served(learner, part, run), small)),
+        **measured(exam, (served(learner, part, run), small)),
         "warnings": list(run.warnings),
     }
     if out is not None:
@@ -137,7 +137,7 @@ def compress_bundle(
             AskedScene(scenario, pipeline, parts.fit_all),
             AskedScene(new_scenario, new_pipeline, parts.fit_all),
         )
-        figures = _forms(exam, swap.forms(), asked)
+        figures = measured(exam, swap.forms(), asked)
         facts = Facts(
             kind="scenario",
             created=SystemClock().now(),
@@ -192,7 +192,7 @@ class _Swap:
     def forms(self) -> tuple[Stage, Stage]:
         """What is measured beside each other; a lean form keeps nothing between two queries."""
         after = replace(self.after, states=None) if isinstance(self.after, LeanModel) else self.after
-        return _served(self.config.of, self.before, self._run), after
+        return served(self.config.of, self.before, self._run), after
 
     def _one(self, part: StepPart) -> StepPart:
         if part.name == self.name:
@@ -220,7 +220,7 @@ def _source(pipeline: Pipeline, name: str | None) -> StepPart:
     return sources[name]
 
 
-def _served(config: Config, part: Part, run: Run) -> Stage:
+def served(config: Config, part: Part, run: Run) -> Stage:
     """What serves in full precision: the lean form where that is whole, else the part itself."""
     if not isinstance(part, Leans):
         return part
@@ -230,7 +230,7 @@ def _served(config: Config, part: Part, run: Run) -> Stage:
     return part
 
 
-def _forms(
+def measured(
     exam: Exam, forms: tuple[Stage, Stage], asked: tuple[Stage, Stage] | None = None
 ) -> dict[str, Any]:
     """Both forms with size, cost and accuracy; what is `asked` may be a whole scenario around them."""

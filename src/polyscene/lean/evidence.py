@@ -20,6 +20,8 @@ CELLS = 20_000_000
 """Feature values made at once (80 MB)."""
 USUAL_EVENTS = 55.0
 """Weights are those of a history of so many events, and move with the logarithm of its length over this."""
+FEW = 8
+"""Histories up to which a loop over them is quicker than one array of all their cells."""
 THINNED = (":columns", ":values")
 """Ends of the names of the tensors of a linear model of which each row keeps its largest weights."""
 Product = Callable[[Any, Floats], Floats]
@@ -44,6 +46,12 @@ class Lag:
         places = table.offsets[1:][block] - self.lag
         some = np.flatnonzero(places >= table.offsets[:-1][block])
         source = table["row"][places[some]]
+        if len(some) <= FEW:
+            bounds = self.offsets[source].tolist(), self.offsets[source + 1].tolist()
+            for row, first, stop in zip(some.tolist(), *bounds, strict=True):
+                out_R = out_BR[row]
+                out_R[self.columns[first:stop]] += gates_B[row] * self._values[first:stop]
+            return
         lengths = self.offsets[source + 1] - self.offsets[source]
         cells, rows = spans(self.offsets[source], lengths), np.repeat(some, lengths)
         out_BR[rows, self.columns[cells]] += gates_B[rows] * self._values[cells]
