@@ -57,4 +57,5 @@ class Network(HistoryNetwork):
         """(B, L, D) what each position expects next; (B, D) at the newest event only if `newest`."""
         x_BLD = self.items[sequences.rows] * self.items.shape[1] ** 0.5
         wide_BLH = self.drop(self.wide(x_BLD)[0])
-        return self.drop(sequences.picked(self.narrow(wide_BLH)[0], newest=newest))
+        output: Tensor = self.drop(sequences.picked(self.narrow(wide_BLH)[0], newest=newest))
+        return output

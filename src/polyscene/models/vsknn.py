@@ -3,6 +3,7 @@
 Legend: B queries, S sessions, R item rows of the part, I item codes.
 """
 
+import math
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal
 
@@ -159,13 +160,12 @@ class VsknnPart:
 def _history_weight(fall: Fall, age: int, lengths_B1: Array) -> Array:
     """What the item at place `age` from the end (1 = newest) of lists so long weighs."""
     share_B1 = np.maximum(lengths_B1 - age + 1, 0) / np.maximum(lengths_B1, 1)
-    if fall == "div":
-        return share_B1.astype(np.float32)
-    if fall == "quadratic":
-        return (share_B1**2).astype(np.float32)
-    return np.full(lengths_B1.shape, _decay(fall, age), np.float32)
+    weight_B1: Array = np.full(lengths_B1.shape, _decay(fall, age), np.float32)
+    if fall in ("div", "quadratic"):
+        weight_B1 = (share_B1 ** (1 if fall == "div" else 2)).astype(np.float32)
+    return weight_B1
 
 
 def _decay(fall: Fall, age: int) -> float:
     """How much a neighbour counts whose newest shared item stands at place `age` from the end."""
-    return {"same": 1.0, "div": 1 / age, "quadratic": 1 / age**2, "log": 1 / np.log10(age + 1.7)}[fall]
+    return {"same": 1.0, "div": 1 / age, "quadratic": 1 / age**2, "log": 1 / math.log10(age + 1.7)}[fall]

@@ -39,7 +39,8 @@ class Padded:
         real_BL = age_BL >= 0
         rows_BL = np.where(real_BL, values[np.where(real_BL, starts[:, None] + place_L, 0)], 0)
         arrays = rows_BL.astype(np.int64), np.maximum(age_BL, 0), real_BL, last_B
-        return cls(*(torch.from_numpy(array).to(device) for array in arrays))
+        rows, ages, real, last = (torch.from_numpy(array).to(device) for array in arrays)
+        return cls(rows, ages, real, last)
 
     def timed(self, seconds: Array, sights: Array, starts: Array) -> "Padded":
         """The same with times: `seconds` and `sights` of all events, (N,) each, as `values` were."""

@@ -26,7 +26,7 @@ def recurrent(
             if kind == "lstm" and name.startswith("bias_ih"):
                 weights.data[hidden : 2 * hidden] = 1.0
             continue
-        for gate in weights.data.split(hidden):
+        for gate in weights.data.chunk(len(weights) // hidden):
             first = nn.init.orthogonal_ if name.startswith("weight_hh") else nn.init.xavier_uniform_
             first(gate, generator=chance)
     return layer
