@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from implicit.als import AlternatingLeastSquares
-from scipy import sparse
+from sklearn.linear_model import Ridge
 
 from polyscene.core.arrays import Ragged
 from polyscene.core.catalogue import Column
@@ -11,6 +11,7 @@ from polyscene.core.contracts import Run, StillView
 from polyscene.core.errors import ConfigError
 from polyscene.core.queries import Queries, history_of
 from polyscene.dataset.matrix import interactions
+from polyscene.features.content import Content
 from polyscene.models import ials
 from polyscene.models.ials import Ials
 from polyscene.testing.worlds import ask, noise
@@ -57,48 +58,47 @@ def tagged(data):
     return replace(data, catalogue=replace(data.catalogue, columns=columns))
 
 
-@pytest.mark.parametrize(("alpha", "trust"), [(1.0, 1.0), (2.0, 3.0)])
-def test_an_untouched_item_has_the_factors_that_the_peer_library_gives_its_attributes(alpha, trust):
+def test_an_untouched_item_has_the_factors_that_a_regression_on_content_foretells():
     data = tagged(noise())
-    config = Ials(dim=5, alpha=alpha, l2=0.7, attributes=("tags",), trust=trust)
-    part = config.fit(data, Run(seed=1, threads=1))
-    seen = interactions(data.histories, part.rows)
-    tags = data.catalogue.columns["tags"].values
-    has = np.zeros((data.size, 7), np.float32)
-    has[tags.rows(), tags.values] = trust
-    stacked = sparse.vstack([seen, sparse.csr_matrix(has[part.rows.codes].T)]).tocsr()
-    peer = AlternatingLeastSquares(
-        factors=5, regularization=0.7, alpha=alpha, iterations=15, num_threads=1, random_state=1
-    )
-    peer.fit(stacked, show_progress=False)
-    new = data.size - 1
-    assert part.rows.of(np.array([new]))[0] < 0
-    asked = sparse.csr_matrix(np.concatenate([np.zeros(seen.shape[0]), has[new]])[None].astype(np.float32))
-    factors = peer.recalculate_item(np.arange(1), asked)
-    users = peer.recalculate_user(np.arange(len(data.users)), seen)
-    block = part.score_all(ask(data))
-    np.testing.assert_allclose(block[:, new], (users @ factors.reshape(-1)), atol=2e-4)
-    np.testing.assert_allclose(block[:, part.rows.codes], users @ peer.item_factors.T, atol=2e-4)
+    part = Ials(dim=5, alpha=2.0, l2=0.7, content=Content(), lift=3.0).fit(data, Run(seed=1, threads=1))
     codes, vectors = part.item_vectors()
-    again = part.query_vectors(ask(data)) @ vectors.T
-    np.testing.assert_allclose(again, block[:, codes], atol=1e-5)
+    new = data.size - 1
+    assert new in codes[len(part.rows) :]
+    space = Content().fit(data.catalogue, part.rows.codes, 1)
+    content = space.vectors(data.catalogue, codes)
+    ones = np.ones((len(codes), 1))
+    known = len(part.rows)
+    peer = Ridge(alpha=ials.RIDGE, fit_intercept=False)
+    peer.fit(np.hstack([content, ones])[:known], vectors[:known])
+    expected = 3 * peer.predict(np.hstack([content, ones])[known:])
+    np.testing.assert_allclose(vectors[known:], expected, rtol=1e-3, atol=1e-5)
+    block = part.score_all(ask(data))
+    np.testing.assert_allclose(block[:, codes], part.query_vectors(ask(data)) @ vectors.T, atol=1e-5)
 
 
-def test_with_attributes_a_bundle_keeps_all_and_a_put_item_is_scored():
+def test_with_content_a_bundle_keeps_all_and_what_has_none_stays_unscored():
     data = tagged(noise())
-    config = Ials(dim=5, l2=0.7, attributes=("tags",))
+    config = Ials(dim=5, l2=0.7, content=Content())
     part = config.fit(data, Run(seed=1, threads=1))
     again = config.load(part.state(), Run(view=StillView(data.catalogue)))
-    np.testing.assert_allclose(again.score_all(ask(data)), part.score_all(ask(data)), atol=1e-6)
+    block = part.score_all(ask(data))
+    np.testing.assert_allclose(again.score_all(ask(data)), block, atol=1e-6)
+    assert np.isfinite(block[:, data.size - 1]).all()
     with pytest.raises(ConfigError, match="Run\\(view="):
         config.load(part.state(), Run())
-    known = np.isfinite(part.score_all(ask(data))).all(axis=0)
-    assert known[data.size - 1]
+    tags = data.catalogue.columns["tags"]
+    lists = [each.tolist() for each in (tags.values[item] for item in range(data.size))]
+    bare = replace(tags, values=Ragged.of([*lists[:-1], []]))
+    blank = replace(data, catalogue=replace(data.catalogue, columns={"tags": bare}))
+    assert np.isneginf(config.fit(blank, Run(threads=1)).score_all(ask(data))[:, data.size - 1]).all()
 
 
-def test_without_attributes_nothing_but_the_plain_fit_is_done():
+def test_content_leaves_the_plain_fit_as_it_is():
     data = tagged(noise())
-    part = Ials(dim=5, l2=0.7).fit(data, Run(seed=1, threads=1))
-    assert part.cold is None
-    assert set(part.state().tensors) == {"codes", "vectors", "spread"}
-    assert np.isneginf(part.score_all(ask(data))[:, data.size - 1]).all()
+    plain, more = (
+        Ials(dim=5, l2=0.7, content=content).fit(data, Run(seed=1, threads=1))
+        for content in (None, Content())
+    )
+    assert set(plain.state().tensors) == {"codes", "vectors", "spread"}
+    np.testing.assert_array_equal(plain.vectors, more.vectors)
+    assert np.isneginf(plain.score_all(ask(data))[:, data.size - 1]).all()

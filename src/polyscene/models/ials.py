@@ -1,6 +1,6 @@
 """iALS: item factors from implicit feedback; a query's vector is solved from its history alone.
 
-Legend: A attribute values, B queries, D factors, I item codes, R item rows, U users.
+Legend: B queries, C content dimensions, D factors, I item codes, N items, R item rows of the part.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from scipy import linalg, sparse
 from threadpoolctl import threadpool_limits
 
 from polyscene.core.answer import answer
-from polyscene.core.arrays import Array, Codes, Floats, Scores
+from polyscene.core.arrays import Array, Bools, Codes, Floats, Scores
 from polyscene.core.catalogue import Catalogue
 from polyscene.core.config import Config
 from polyscene.core.contracts import Data, Effect, Run, State, StillView, View
@@ -23,13 +23,16 @@ from polyscene.core.rows import Rows
 from polyscene.core.slates import Slates
 from polyscene.core.states import pack, unpack
 from polyscene.dataset.matrix import interactions
-from polyscene.features.terms import Terms, fit_terms
+from polyscene.features.content import Content, ContentSpace
 from polyscene.nn.products import product
 
 BLOCK_CELLS = 8_000_000
 """Cells of the dense query-by-item block of one fold-in step (32 MB)."""
 STEPS = 6
 """Conjugate-gradient steps of a fold-in; with alpha 4 on ML-1M scores are off by 3e-5 in the mean."""
+
+RIDGE = 10.0
+"""Keeps what content tells of factors modest; content has deviation 1 in every dimension."""
 
 
 class Ials(Config, frozen=True, kw_only=True, tag="ials"):
@@ -40,13 +43,13 @@ class Ials(Config, frozen=True, kw_only=True, tag="ials"):
     item, are left unscored. ``alpha = 1`` (all cells alike) is as good as any on the validation parts of
     ML-1M and ML-100K; sparser data may want more. `l2` grows with the data's size.
 
-    Each value of the categories and tags named by `attributes` has factors too, as if it were a user who
-    touched all items that have it, each `trust` times as surely as a user would. An item never touched
-    then has the factors that its values ask for, and is scored, even if it was put after the fit. Without
-    `attributes` nothing of this is done.
+    With `content` (``{}`` for its defaults) an item never touched, even one put after the fit, has the
+    factors that a ridge regression of the touched items' factors on their content gives it; the fit itself
+    stays as it is. Such factors are short, so such items rank low beside touched ones: `lift` multiplies
+    their scores. Items without content stay unscored.
 
-    Source: Hu, Koren and Volinsky (2008), fitted by the `implicit` library; attributes share the item
-    factors as in collective matrix factorisation (Singh and Gordon 2008). The fold-in is ours: item
+    Source: Hu, Koren and Volinsky (2008), fitted by the `implicit` library; content to factors as in
+    Gantner et al. (2010), by least squares. The fold-in is ours: item
     factors are kept in the basis where the regularised Gram matrix is the identity and the popularity-
     weighted one diagonal; there the latter preconditions a few conjugate-gradient steps for all queries
     at once.
@@ -56,26 +59,21 @@ class Ials(Config, frozen=True, kw_only=True, tag="ials"):
     alpha: Annotated[float, Meta(ge=1)] = 1.0
     l2: Annotated[float, Meta(gt=0)] = 10.0
     epochs: Annotated[int, Meta(ge=1)] = 15
-    attributes: tuple[str, ...] = ()
-    trust: Annotated[float, Meta(ge=1)] = 1.0
+    content: Content | None = None
+    lift: Annotated[float, Meta(gt=0)] = 1.0
 
     def fit(self, data: Data, run: Run, warm: "IalsPart | None" = None) -> "IalsPart":
-        """Alternates between users and items.
+        """Alternates between users and items, then guesses factors from content if that is asked for.
 
         Raises:
-            DataError: A named attribute does not exist.
+            DataError: An attribute named for content does not exist.
+            ConfigError: The sentence encoder is not installed.
         """
         rows = Rows(np.unique(data.histories["item"]))
         touched_UR = interactions(data.histories, rows)
         if not touched_UR.nnz:
             none = np.zeros((len(rows), self.dim), np.float32)
             return IalsPart(rows, none, np.zeros(self.dim, np.float32), self.alpha)
-        terms = fit_terms(data.catalogue, rows.codes, (), self.attributes) if self.attributes else None
-        seen_VR = touched_UR
-        if terms is not None:
-            seen_VR = sparse.vstack(
-                [touched_UR, told(terms, data.catalogue, rows.codes, self.trust).T]
-            ).tocsr()
         with threadpool_limits(1, "blas"), run.progress("ials", self.epochs) as bar:
             model = AlternatingLeastSquares(
                 factors=self.dim,
@@ -85,49 +83,48 @@ class Ials(Config, frozen=True, kw_only=True, tag="ials"):
                 num_threads=run.threads,
                 random_state=run.seed,
             )
-            model.fit(seen_VR, show_progress=False, callback=lambda *_: bar.advance())
+            model.fit(touched_UR, show_progress=False, callback=lambda *_: bar.advance())
         popularity = np.bincount(touched_UR.indices, minlength=len(rows))
-        vectors, spread, basis = _whiten(model.item_factors.astype(np.float64), popularity, self.l2)
-        cold = None
-        if terms is not None:
-            factors_VD = model.user_factors.astype(np.float64)
-            gram_DD = factors_VD.T @ factors_VD + self.l2 * np.eye(self.dim)
-            view = run.view or StillView(data.catalogue)
-            cold = Cold(self, terms, factors_VD[touched_UR.shape[0] :], gram_DD, basis, view)
-        return IalsPart(rows, vectors, spread, self.alpha, cold)
+        vectors, spread = _whiten(model.item_factors.astype(np.float64), popularity, self.l2)
+        return IalsPart(rows, vectors, spread, self.alpha, self._newcomers(data, rows, vectors, run))
 
     def load(self, state: State, run: Run) -> "IalsPart":
         """The factors as they were saved.
 
         Raises:
-            ConfigError: Attributes are named and the run has no view to read them from.
-            BundleError: What is known of attributes is missing.
+            ConfigError: There is content to read and the run has no view to read it from.
+            BundleError: The content space lacks something.
         """
-        tensors, cold = state.tensors, None
-        if "attributes" in tensors:
+        tensors, newcomers = state.tensors, None
+        if self.content is not None and "guess" in tensors:
             if run.view is None:
-                raise ConfigError(
-                    "ials: loading with attributes needs Run(view=...), the catalogue they are in"
-                )
-            factors_AD, gram_DD, basis_DD = (tensors[name] for name in ("attributes", "gram", "basis"))
-            terms = Terms.load(unpack(state, "terms"))
-            cold = Cold(self, terms, factors_AD, gram_DD, basis_DD, run.view)
-        return IalsPart(Rows(tensors["codes"]), tensors["vectors"], tensors["spread"], self.alpha, cold)
+                raise ConfigError("ials: loading with content needs Run(view=...), the catalogue it is in")
+            space = self.content.load(unpack(state, "space"))
+            newcomers = Newcomers(space, tensors["guess"], run.view)
+        rows = Rows(tensors["codes"])
+        return IalsPart(rows, tensors["vectors"], tensors["spread"], self.alpha, newcomers)
+
+    def _newcomers(self, data: Data, rows: Rows, vectors_RD: Floats, run: Run) -> "Newcomers | None":
+        """How to place items by their content, if that is asked for."""
+        if self.content is None:
+            return None
+        space = self.content.fit(data.catalogue, rows.codes, run.seed)
+        content_RE, known_R = _with_one(space.vectors(data.catalogue, rows.codes))
+        x_RE = content_RE[known_R].astype(np.float64)
+        gram_EE = x_RE.T @ x_RE + RIDGE * np.eye(x_RE.shape[1])
+        guess_ED = self.lift * linalg.solve(gram_EE, x_RE.T @ vectors_RD[known_R], assume_a="pos")
+        return Newcomers(space, guess_ED.astype(np.float32), run.view or StillView(data.catalogue))
 
 
 @dataclass(slots=True, eq=False)
-class Cold:
-    """What gives items factors that nobody touched; made once per catalogue.
+class Newcomers:
+    """Factors of items that nobody touched, from content; made once per catalogue.
 
-    Shapes: `factors` (A, D) of the attribute values, `gram` (D, D) of all that items are solved from,
-    `basis` (D, D) into the form that `Ials` keeps.
+    Shapes: `guess` (C + 1, D) from content and 1 to factors.
     """
 
-    config: Ials
-    terms: Terms
-    factors: Array
-    gram: Array
-    basis: Array
+    space: ContentSpace
+    guess: Floats
     view: View
     _known: tuple[Catalogue | None, Codes, Floats] = (
         None,
@@ -136,30 +133,19 @@ class Cold:
     )
 
     def vectors(self, rows: Rows) -> tuple[Codes, Floats]:
-        """Codes (N,) of the items without a row, and the factors (N, D) that their values ask for."""
+        """Codes (N,) of the items with content and without a row, and their factors (N, D)."""
         catalogue = self.view.catalogue
         if self._known[0] is not catalogue:
             codes = np.arange(catalogue.size, dtype=np.int32)
             codes = codes[rows.of(codes) < 0]
-            told_NA = told(self.terms, catalogue, codes, self.config.trust)
-            codes, told_NA = codes[np.diff(told_NA.indptr) > 0], told_NA[np.diff(told_NA.indptr) > 0]
-            found_ND = np.array([self._solve(told_NA[row]) for row in range(len(codes))])
-            vectors_ND = found_ND.reshape(len(codes), len(self.gram)) @ self.basis
-            self._known = (catalogue, codes, vectors_ND.astype(np.float32))
+            content_NE, known_N = _with_one(self.space.vectors(catalogue, codes))
+            self._known = (catalogue, codes[known_N], content_NE[known_N] @ self.guess)
         return self._known[1:]
 
     def state(self) -> State:
-        """Vocabularies and factors."""
-        inner = pack({"terms": self.terms})
-        tensors = {"attributes": self.factors, "gram": self.gram, "basis": self.basis}
-        return State({**inner.tensors, **tensors}, inner.meta)
-
-    def _solve(self, told_1A: sparse.csr_matrix) -> Array:
-        """(D,) the factors that half a round of fitting would give."""
-        factors_TD, sure_T = self.factors[told_1A.indices], self.config.alpha * told_1A.data
-        gram_DD = self.gram + factors_TD.T @ ((sure_T - 1)[:, None] * factors_TD)
-        solved: Array = linalg.solve(gram_DD, sure_T @ factors_TD, assume_a="pos")
-        return solved
+        """The space and the way from it to factors."""
+        inner = pack({"space": self.space})
+        return State({**inner.tensors, "guess": self.guess}, inner.meta)
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +159,7 @@ class IalsPart:
     vectors: Floats
     spread: Floats
     alpha: float
-    cold: Cold | None = None
+    newcomers: Newcomers | None = None
     effect: ClassVar[frozenset[Effect]] = frozenset({Effect.ADDS})
 
     def __call__(self, queries: Queries, slates: Slates) -> Slates:
@@ -187,18 +173,18 @@ class IalsPart:
         scores_BR = users_BD @ self.vectors.T
         scores_BR[strange_B] = -np.inf
         scores_BI = self.rows.spread(scores_BR, queries.allowed.size)
-        if self.cold is not None:
-            codes, vectors_ND = self.cold.vectors(self.rows)
+        if self.newcomers is not None:
+            codes, vectors_ND = self.newcomers.vectors(self.rows)
             inside = codes < queries.allowed.size
             scores_BI[:, codes[inside]] = users_BD @ vectors_ND[inside].T
             scores_BI[strange_B] = -np.inf
         return scores_BI
 
     def item_vectors(self) -> tuple[Codes, Floats]:
-        """Codes (R,) and their vectors (R, D); after them the items known by their attributes alone."""
-        if self.cold is None:
+        """Codes (R,) and their vectors (R, D); after them those of items known by content alone."""
+        if self.newcomers is None:
             return self.rows.codes, self.vectors
-        codes, vectors_ND = self.cold.vectors(self.rows)
+        codes, vectors_ND = self.newcomers.vectors(self.rows)
         return np.concatenate([self.rows.codes, codes]), np.concatenate([self.vectors, vectors_ND])
 
     def query_vectors(self, queries: Queries) -> Floats:
@@ -207,7 +193,7 @@ class IalsPart:
 
     def state(self) -> State:
         """The item vectors, their codes and what the fold-in needs."""
-        more = State() if self.cold is None else self.cold.state()
+        more = State() if self.newcomers is None else self.newcomers.state()
         tensors = {"codes": self.rows.codes, "vectors": self.vectors, "spread": self.spread}
         return State({**more.tensors, **tensors}, more.meta)
 
@@ -246,11 +232,11 @@ class IalsPart:
         return found
 
 
-def told(terms: Terms, catalogue: Catalogue, codes: Codes, trust: float) -> sparse.csr_matrix:
-    """(N, A) `trust` where an item has an attribute value, else nothing."""
-    told_NA = terms(catalogue, codes)
-    told_NA.data = np.full_like(told_NA.data, trust)
-    return told_NA
+def _with_one(content_NC: Floats) -> tuple[Floats, Bools]:
+    """(N, C + 1) content and a 1, and which items have any (N,)."""
+    ones_N1 = np.ones((len(content_NC), 1), np.float32)
+    known_N: Bools = np.any(content_NC, axis=1)
+    return np.concatenate([content_NC, ones_N1], axis=1), known_N
 
 
 def _dots(left_BD: Floats, right_BD: Floats) -> Floats:
@@ -259,9 +245,9 @@ def _dots(left_BD: Floats, right_BD: Floats) -> Floats:
     return dots
 
 
-def _whiten(factors_RD: Array, popularity: Array, l2: float) -> tuple[Floats, Floats, Array]:
-    """The factors in the basis that `Ials` describes, the popularity-weighted diagonal there, the basis."""
+def _whiten(factors_RD: Array, popularity: Array, l2: float) -> tuple[Floats, Floats]:
+    """The factors in the basis that `Ials` describes, and the popularity-weighted diagonal there."""
     gram = factors_RD.T @ factors_RD + l2 * np.eye(factors_RD.shape[1])
     weighted = (factors_RD.T * (popularity / popularity.sum())) @ factors_RD
     spread, basis = linalg.eigh(weighted, gram)
-    return (factors_RD @ basis).astype(np.float32), spread.astype(np.float32), basis
+    return (factors_RD @ basis).astype(np.float32), spread.astype(np.float32)
