@@ -52,8 +52,8 @@ class Kg(Trained, frozen=True, kw_only=True, tag="kg"):
     graph: bool = True
     negatives: Positive = 1
     epochs: Annotated[int, msgspec.Meta(ge=0)] = 30
-    batch_size: Positive = 2048
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.005
+    batch_size: Positive = 8192
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.01
     validate_every: Positive = 5
 
     def fit(self, data: Data, run: Run, warm: Neighbourly | None = None) -> Neighbourly:

@@ -137,16 +137,17 @@ def of_layers(touched: Touched, layers_GD: Sequence[Tensor], *, first: bool) -> 
     `first`: whether that counts too; then known users keep theirs, and it is zero for others.
     """
     users, counted = len(touched.users), len(layers_GD) - (not first)
-    held = [layer_GD.detach().cpu().numpy() for layer_GD in layers_GD]
+    held: list[Floats] = [layer_GD.detach().cpu().numpy() for layer_GD in layers_GD]
+    items_RD: Floats = np.sum([layer[users:] for layer in held[len(held) - counted :]], axis=0)
+    words_RD: Floats = np.sum([layer[users:] for layer in held[:-1]], axis=0)
     degrees_R = np.maximum(np.bincount(touched.cells.indices, minlength=len(touched.items)), 1)
-    words_RD = (
-        sum(layer[users:] for layer in held[:-1]) / np.sqrt(degrees_R, dtype=np.float32)[:, None] / counted
-    )
+    words_RD /= np.sqrt(degrees_R)[:, None]
+    share = np.float32(1 / counted)
     return Neighbourly(
         rows=touched.items,
-        items=sum(layer[users:] for layer in held[len(held) - counted :]) / np.float32(counted),
-        words=words_RD,
+        items=items_RD * share,
+        words=words_RD * share,
         prior=touched.prior,
         share=0.5,
-        people=People(touched.users, held[0][:users] / np.float32(counted)) if first else None,
+        people=People(touched.users, held[0][:users] * share) if first else None,
     )

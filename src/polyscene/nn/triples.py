@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import sparse
 
-from polyscene.core.arrays import Array
+from polyscene.core.arrays import Array, Bools
 from polyscene.core.contracts import Edges
 from polyscene.core.rows import Rows
 
@@ -62,12 +62,12 @@ def _rows_of_ends(items: Rows, edges: Edges) -> Array:
     return ends
 
 
-def _near(ends_2E: Array, items: int, steps: int) -> Array:
+def _near(ends_2E: Array, items: int, steps: int) -> Bools:
     """(E,) whether an end is less than `steps` facts away from an item."""
     reached = np.arange(int(ends_2E.max()) + 1) < items
-    near: Array = np.zeros(ends_2E.shape[1], bool)
+    near: Bools = np.zeros(ends_2E.shape[1], bool)
     for _ in range(steps):
-        near = reached[ends_2E].any(0)
+        near = reached[ends_2E[0]] | reached[ends_2E[1]]
         reached[ends_2E[:, near]] = True
     return near
 
