@@ -15,6 +15,7 @@ bundles export: int8 onnx out scenario source workspace
 bundles list: json workspace
 bundles promote: bundle force scenario workspace
 bundles rollback: scenario workspace
+classify: column file json label model on out quiet seed set split test-share valid-share with
 compare: data fit-on html json map mapping model on protocol quiet rule seed
 compare-scenarios: data fit-on json map mapping model on protocol quiet rule seed set
 compress: bundle data fit-on force json map method model on out promote protocol quiet scenario seed set \

@@ -26,7 +26,7 @@ SETTINGS = {
 """Settings that make a kind quick; defaults elsewhere."""
 
 ELSEWHERE = {"score", "bert", "cross_encoder", "lm_ranker"}
-"""Kinds that order by a whole model, or by texts that this world has none of; they have tests of their own."""
+"""Kinds that order by a whole model, or by texts that this world has none of; tested in `tests/rank`."""
 
 
 def cases():

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn import metrics
 
 from polyscene.core.errors import DataError
-from polyscene.evaluate.pointwise import classifier, ratings
+from polyscene.evaluate.pointwise import classifier, ratings, resampled_classifier
 
 CHANCES = st.sampled_from([0.0, 0.1, 0.3, 0.5, 0.7, 1.0])
 
@@ -45,3 +45,16 @@ def test_ratings_are_measured_in_their_unit():
 def test_what_can_not_be_measured_is_refused(labels, chances, message):
     with pytest.raises(DataError, match=message):
         classifier(np.array(labels), np.array(chances))
+
+
+def test_resampled_figures_are_those_of_the_drawn_rows():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 60).astype(np.float64)
+    chances = np.round(np.clip(labels * 0.3 + rng.random(60) * 0.7, 0, 1), 1)
+    found = resampled_classifier(labels, chances, seed=5, samples=20)
+    again = np.random.default_rng(5)
+    for at in range(20):
+        rows = again.integers(0, 60, 60)
+        plain = classifier(labels[rows], chances[rows])
+        for name, value in plain.items():
+            assert found[name][at] == pytest.approx(value)

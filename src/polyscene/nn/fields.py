@@ -15,10 +15,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyscene.core.arrays import Array, Codes, Floats
-from polyscene.nn.layers import Dropout, linear, table
+from polyscene.nn.layers import Dropout, linear
 
 GAPS = 24
 """Buckets of the time from an event to the question: seconds by powers of two, 0 for no event."""
+
+SPREAD = 0.1
+"""Deviation of first vectors, as in libFM; from 0.02 products of pairs stay near 0 for epochs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,8 +146,10 @@ class FieldVectors(nn.Module):
             [0, *np.cumsum(plan.sizes)[:-1].tolist()][: len(plan.sizes)], dtype=torch.int64
         )
         self.register_buffer("starts", starts.to(chance.device), persistent=False)
-        self.codes = table(sum(plan.sizes), dim, chance)
-        self.scales = table(plan.numbers, dim, chance)
+        self.codes, self.scales = (
+            nn.Parameter(torch.empty(rows, dim, device=chance.device).normal_(std=SPREAD, generator=chance))
+            for rows in (sum(plan.sizes), plan.numbers)
+        )
 
     def forward(self, batch: Batch) -> Tensor:
         """(B, M, D)."""
