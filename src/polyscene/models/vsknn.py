@@ -58,14 +58,14 @@ class Vsknn(Config, frozen=True, kw_only=True, tag="vsknn"):
         ends = np.append(starts, len(seen))[1:]
         table = RaggedTable(offsets_of(ends - starts), data.histories.columns)
         newest_first = np.argsort(-data.histories["time"][ends - 1], kind="stable")
-        return VsknnPart(self, rows, interactions(table.take(newest_first), rows))
+        return VsknnPart.of(self, rows, interactions(table.take(newest_first), rows))
 
     def load(self, state: State, run: Run) -> "VsknnPart":
         """The sessions as they were saved."""
         rows, columns = Rows(state.tensors["codes"]), state.tensors["columns"]
         offsets = state.tensors["offsets"]
         parts = (np.ones(len(columns), np.float32), columns, offsets)
-        return VsknnPart(self, rows, sparse.csr_matrix(parts, shape=(len(offsets) - 1, len(rows))))
+        return VsknnPart.of(self, rows, sparse.csr_matrix(parts, shape=(len(offsets) - 1, len(rows))))
 
     def _starts(self, data: Data) -> Array:
         """Places of the events that begin a session."""
@@ -81,12 +81,18 @@ class Vsknn(Config, frozen=True, kw_only=True, tag="vsknn"):
 
 @dataclass(frozen=True, slots=True)
 class VsknnPart:
-    """Shapes: `sessions` (S, R) sparse ones, the newest first."""
+    """Shapes: `sessions` (S, R) sparse ones, the newest first; `holders` (R, S) the same by item."""
 
     config: Vsknn
     rows: Rows
     sessions: sparse.csr_matrix
+    holders: sparse.csr_matrix
     effect: ClassVar[frozenset[Effect]] = frozenset({Effect.ADDS})
+
+    @classmethod
+    def of(cls, config: Vsknn, rows: Rows, sessions: sparse.csr_matrix) -> "VsknnPart":
+        """The part that asks these sessions."""
+        return cls(config, rows, sessions, sessions.T.tocsr())
 
     def __call__(self, queries: Queries, slates: Slates) -> Slates:
         """Adds what the nearest sessions hold."""
@@ -95,12 +101,10 @@ class VsknnPart:
     def score_all(self, queries: Queries) -> Scores:
         """(B, I) what the neighbours say for each item; -inf where none holds it."""
         scores_BR = np.zeros((len(queries), len(self.rows)), np.float32)
-        holders_RS, places = self.sessions.T.tocsr(), self._places(queries.history)
+        places = self._places(queries.history)
         for start in range(0, len(queries), BLOCK):
             block = [place_BR[start : start + BLOCK] for place_BR in places]
-            scores_BR[start : start + BLOCK] = (
-                self._neighbours(block, holders_RS) @ self.sessions
-            ).toarray()
+            scores_BR[start : start + BLOCK] = (self._neighbours(block) @ self.sessions).toarray()
         if self.config.rarity:
             held_R = np.asarray(self.sessions.sum(0)).ravel()
             scores_BR *= 1 + self.config.rarity * np.log(self.sessions.shape[0] / np.maximum(held_R, 1))
@@ -116,15 +120,13 @@ class VsknnPart:
         }
         return State(tensors)
 
-    def _neighbours(
-        self, places: list[sparse.csr_matrix], holders_RS: sparse.csr_matrix
-    ) -> sparse.csr_matrix:
+    def _neighbours(self, places: list[sparse.csr_matrix]) -> sparse.csr_matrix:
         """(B, S) how much each of the nearest sessions has to say."""
         config, shape = self.config, (places[0].shape[0], self.sessions.shape[0])
         lengths_B1 = sum(np.diff(place_BR.indptr) for place_BR in places)[:, None]
         alike_BS, fresh_BS = (sparse.csr_matrix(shape, dtype=np.float32) for _ in range(2))
         for age, place_BR in enumerate(places, 1):
-            shared_BS = (place_BR @ holders_RS).tocsr()
+            shared_BS = (place_BR @ self.holders).tocsr()
             weight_B1 = _history_weight(config.weights, age, lengths_B1)
             alike_BS = alike_BS + shared_BS.multiply(weight_B1)
             fresh_BS = fresh_BS.maximum(shared_BS * np.float32(_decay(config.decay, age)))
