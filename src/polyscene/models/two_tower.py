@@ -46,9 +46,8 @@ class TwoTower(NextItemConfig, frozen=True, kw_only=True, tag="two_tower"):
     reads id and `content`; both have one hidden layer of width `hidden`. Their cosine is divided by
     `temperature`. `id_dropout` is the share of items that learn to do without their id, so that items put
     after the fit are ranked by content, or as an unknown item where they have none; ``content=null`` leaves
-    them out. See `NextItemConfig` for what it
-    learns by, `Trained` for how. Unknown items of a history are skipped; an empty history gets the log
-    popularity.
+    them out. See `NextItemConfig` for what it learns by, `Trained` for how. Unknown items of a history are
+    skipped; an empty history gets the log popularity.
 
     Source: Covington et al. 2016 and Yi et al. 2019 (two towers, softmax over a batch corrected by logQ),
     with the mixed negatives of Yang et al. 2020; the weights by place are ours. People are known by their
