@@ -170,7 +170,7 @@ def fit_terms(
         words = _word_field(name, columns[name], codes, prose=True)
         found.append(words)
         if sentences and words is not None:
-            found.append(fit_sentences(name, _texts(columns[name], codes)))
+            found.append(fit_sentences(name, texts_of(columns[name], codes)))
     for name in sorted(others):
         number = columns[name].type == "number"
         found.append(
@@ -201,7 +201,7 @@ def tokens(text: str) -> list[str]:
 
 def _block(field: Field, column: Column, codes: Codes) -> sparse.csr_matrix:
     if isinstance(field, SentenceField):
-        return field.rows(_texts(column, codes))
+        return field.rows(texts_of(column, codes))
     return field.terms(column, codes)
 
 
@@ -249,7 +249,7 @@ def _strings(column: Column, codes: Codes, prose: bool) -> list[list[str]]:
     return [list(chain.from_iterable(map(tokens, each))) for each in lists] if prose else lists
 
 
-def _texts(column: Column, codes: Codes) -> list[str]:
+def texts_of(column: Column, codes: Codes) -> list[str]:
     """What each item has in a column as one text."""
     return [", ".join(each) for each in _strings(column, codes, prose=False)]
 
