@@ -26,6 +26,7 @@ SLOW = {
     "blend",
     "caser",
     "content_vectors",
+    "compressed",
     "denoising",
     "foundation",
     "generative",
