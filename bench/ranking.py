@@ -42,7 +42,7 @@ def candidates(told: argparse.Namespace) -> tuple[Past, Examples, Holdout, Queri
     parts = split(encoded.data, "loo", ids=encoded)
     valid = told.on == "valid"
     data, holdout = (parts.train, parts.valid) if valid else (parts.fit_all, parts.test)
-    scenario = load_scenario(HOME)
+    scenario = load_scenario(told.scenario)
     union, prepare = (
         scenario.steps[0],
         partial(scenario.adapt, catalogue=data.catalogue, actions=data.actions),
@@ -73,6 +73,9 @@ def gains(ordered: Slates, holdout: Holdout) -> np.ndarray:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     options.add_argument("--data", default="ml-1m")
+    options.add_argument(
+        "--scenario", type=Path, default=HOME, help="a file whose first stage brings candidates"
+    )
     options.add_argument("--on", choices=("valid", "test"), default="test")
     options.add_argument("--kind", action="append", help=f"default: {', '.join(RANKERS)}")
     options.add_argument("--seeds", type=int, default=1)
@@ -81,8 +84,8 @@ def main() -> None:
     past, examples, holdout, queries, slates = candidates(told)
     known = replace(past.data, examples=examples)
     kinds = told.kind or RANKERS
-    each = {"union alone": gains(slates, holdout)}
-    took = {"union alone": 0.0}
+    print(f"| ranker | nDCG@10 | 95 % | minus {kinds[0]} | CPU s |\n| --- | ---: | --- | --- | ---: |")
+    first = None
     for kind in kinds:
         settings = dict(text.split("=", 1) for text in told.set)
         own = {
@@ -90,25 +93,24 @@ def main() -> None:
         }
         config = with_settings(find(KINDS, kind, "--kind")(), own, kind)
         began = time.process_time()
-        found = []
+        each = []
         for seed in range(told.seeds):
             run = Run(seed=seed, view=StillView(known.catalogue), threads=1)
-            found.append(gains(trainable(config).fit(known, run)(queries, slates), holdout))
-        each[kind], took[kind] = np.mean(found, axis=0), (time.process_time() - began) / told.seeds
-    show(each, took, kinds[0])
+            each.append(gains(trainable(config).fit(known, run)(queries, slates), holdout))
+        took = (time.process_time() - began) / told.seeds
+        found = np.mean(each, axis=0)
+        show(kind, found, first, took)
+        first = found if first is None else first
+    show("union alone", gains(slates, holdout), first, 0.0)
 
 
-def show(each: dict[str, np.ndarray], took: dict[str, float], beside: str) -> None:
-    print(f"| ranker | nDCG@10 | 95 % | minus {beside} | CPU s |\n| --- | ---: | --- | --- | ---: |")
-    for name, found in each.items():
-        low, high = intervals({"it": found})["it"]
-        gap = compare(found, each[beside])
-        said = (
-            ""
-            if name == beside
-            else f"{gap.difference:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}], p {gap.p:.3f}"
-        )
-        print(f"| {name} | {found.mean():.4f} | [{low:.4f}, {high:.4f}] | {said} | {took[name]:.0f} |")
+def show(name: str, found: np.ndarray, first: np.ndarray | None, took: float) -> None:
+    low, high = intervals({"it": found})["it"]
+    said = ""
+    if first is not None:
+        gap = compare(found, first)
+        said = f"{gap.difference:+.4f} [{gap.low:+.4f}, {gap.high:+.4f}], p {gap.p:.3f}"
+    print(f"| {name} | {found.mean():.4f} | [{low:.4f}, {high:.4f}] | {said} | {took:.0f} |", flush=True)
 
 
 if __name__ == "__main__":

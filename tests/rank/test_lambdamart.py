@@ -12,6 +12,7 @@ from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.slates import Slates
 from polyscene.rank.lambdamart import LambdaMart
 from polyscene.rank.linear_ranker import LinearRanker
+from polyscene.rank.trees import Grouped, grown
 from polyscene.testing.worlds import ask, noise
 
 USERS, WIDTH = 400, 10
@@ -98,15 +99,13 @@ def test_a_monotone_feature_never_speaks_the_other_way(known: Data) -> None:
 
 
 def test_labels_are_gains(known: Data) -> None:
-    """Of two labelled candidates the one that is worth more comes first."""
-    slates = known.examples.slates
-    left = ~np.isnan(slates.columns["rank:left"]) & np.isnan(slates.columns["rank:right"])
-    right = ~np.isnan(slates.columns["rank:right"]) & np.isnan(slates.columns["rank:left"])
-    wrong = replace(known.examples, labels=(0.3 * left + 2.5 * right).astype(np.float32))
-    part = SMALL.fit(replace(known, examples=wrong), Run())
-    pair = slates.at(np.array([np.flatnonzero(left)[0], np.flatnonzero(right)[0]]), np.array([2]))
-    found = part(known.examples.queries.take(np.array([0])), pair)
-    assert not np.isnan(found.columns["rank:right"][0])
+    """Of candidates that are all labelled, those that are worth more come first."""
+    slates, answers = known.examples.slates, known.examples.labels > 0
+    both = ~np.isnan(slates.columns["rank:left"]) & ~answers
+    for worth, other in ((2.5, 0.3), (0.3, 2.5)):
+        labels = (worth * answers + other * both).astype(np.float32)
+        part = SMALL.fit(replace(known, examples=replace(known.examples, labels=labels)), Run())
+        assert (hits(part, known) > 0.95) == (worth > other)
 
 
 def test_without_labels_it_follows_the_sources(known: Data) -> None:
@@ -119,6 +118,33 @@ def test_without_labels_it_follows_the_sources(known: Data) -> None:
     brought = ~np.isnan(found.columns["rank:left"]) * 1 + ~np.isnan(found.columns["rank:right"])
     assert (np.diff(brought)[np.diff(found.rows()) == 0] <= 0).all()
     assert set(part.weights().values()) == {0.0}
+
+
+def test_candidates_that_score_alike_are_no_success() -> None:
+    """Ten weak signs need many trees; the first ones look best only if ties are read for the labelled."""
+    rng = np.random.default_rng(0)
+    lists = np.repeat(np.arange(600), 10)
+    values = rng.normal(size=(len(lists), 10)).astype(np.float32)
+    first = np.arange(len(lists)) % 10 == 0
+    values[first] += 0.4
+    rows = Grouped(values, first.astype(np.float32), lists)
+    held = lists >= 400
+    parts = rows.take(np.flatnonzero(~held)), rows.take(np.flatnonzero(held))
+    settings = {
+        "objective": "lambdarank",
+        "metric": "ndcg",
+        "eval_at": [10],
+        "num_leaves": 4,
+        "num_iterations": 60,
+        "early_stopping_round": 20,
+        "verbosity": -1,
+        "seed": 0,
+        "deterministic": True,
+        "force_row_wise": True,
+        "num_threads": 1,
+    }
+    text = grown(*parts, settings, Run(), "test")
+    assert text.count("\nTree=") > 10
 
 
 def test_a_budget_ends_it_in_time(known: Data) -> None:

@@ -13,9 +13,11 @@ from polyscene.core.config import find, kind_of, read, to_json
 from polyscene.core.contracts import Data, Examples, Run, State, StillView
 from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.slates import Slates
+from polyscene.models.popular import Popular
 from polyscene.rank.mlp import MlpRanker
 from polyscene.rank.table import KINDS
 from polyscene.rank.tasks import ONLY, MultiTask
+from polyscene.scenario.file import Scenario
 from polyscene.testing.worlds import ask, noise
 
 USERS, WIDTH, ITEMS = 300, 8, 40
@@ -164,3 +166,16 @@ def test_what_it_cannot_work_with_is_told(actions: Data) -> None:
     assert "did you mean 'buy'" in run.warnings[0]
     with pytest.raises(ConfigError, match="did you mean 'log'"):
         config("shared_bottom", attributes={"price": {"kind": "logg"}})
+
+
+def test_a_scenario_learns_its_actions_and_comes_back_from_a_bundle() -> None:
+    """The last event's action is the label; nobody has to say which actions there are."""
+    world = noise(users=200)
+    scenario = Scenario(scenario="x", stages=(Popular(), config("mmoe", epochs=1)))
+    pipeline = scenario.fit(world, Run())
+    assert pipeline.parts[1].part.value.tasks == ("buy", "view")
+    again = scenario.load(pipeline.state(), Run(view=StillView(world.catalogue)))
+    queries = ask(world)
+    one, other = (each(queries, Slates.empty(len(queries))) for each in (pipeline, again))
+    np.testing.assert_array_equal(one.items, other.items)
+    np.testing.assert_array_equal(one.scores, other.scores)

@@ -97,6 +97,13 @@ def test_rankers_see_labelled_slates_of_the_past_and_sources_all_data() -> None:
     counts = np.bincount(data.histories["item"], minlength=data.size)
     assert pipeline.parts[0].part.counts.tolist() == counts.tolist()
     assert 0 < examples.labels.sum() <= len(examples.queries)
+    # Each label stands once more under the action that it came with.
+    by_action = [examples.slates.columns[f"label:{name}"] for name in data.actions]
+    assert all(each.any() for each in by_action)
+    np.testing.assert_array_equal(np.sum(by_action, axis=0), examples.labels)
+    newest = data.histories.offsets[1:][examples.queries.users] - 1
+    viewed = (data.histories["action"][newest] == 0)[examples.slates.rows()]
+    np.testing.assert_array_equal(by_action[0], examples.labels * viewed)
     # Deleted items, and what the user had before, never stand in an example.
     assert examples.queries.allowed.of(0)[examples.slates.items].all()
     for row in range(len(examples.queries)):
