@@ -187,7 +187,7 @@ def test_workers_do_not_outlive_who_hired_them(walkers):
 def test_too_little_memory_is_told(walkers):
     with (
         Crew(Ask(data=walkers), 1, memory_mb=1) as crew,
-        pytest.raises(ServiceError, match="raise --memory"),
+        pytest.raises(ServiceError, match=r"ended \(memory\).*raise --memory"),
     ):
         crew.facts()
 
