@@ -32,7 +32,19 @@ from polyscene.evaluate.pointwise import classifier, resampled_classifier
 from polyscene.rank.classifier import Table, classifier_config, fit_classifier
 
 KINDS = ("logistic", "fm", "mlp", "wide_deep", "deepfm", "dcn", "finalmlp")
-SETTINGS: Mapping[str, Mapping[str, Mapping[str, str]]] = {"frappe": {}, "movielens": {}}
+FAST = {"learning_rate": "0.01"}
+SETTINGS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    "frappe": {
+        "logistic": {"learning_rate": "0.03"},
+        "fm": {**FAST, "l2": "1e-4"},
+        "mlp": {"l2": "1e-3"},
+        "wide_deep": {**FAST, "l2": "1e-3"},
+        "deepfm": {**FAST, "l2": "1e-4"},
+        "dcn": {**FAST, "l2": "1e-3"},
+        "finalmlp": {**FAST, "l2": "1e-4"},
+    },
+    "movielens": {},
+}
 ORDER = (("fm", "logistic"), ("dcn", "fm"), ("finalmlp", "fm"))
 """Pairs whose difference is shown: the first is expected above the second."""
 NEGATIVES = 2

@@ -12,6 +12,9 @@ from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
 from polyscene.models.popular import Popular
 from polyscene.models.random import Random
+from polyscene.rank.bst import Bst
+from polyscene.rank.dcn import Dcn
+from polyscene.rank.din import Din
 from polyscene.rank.linear_ranker import LinearRanker
 from polyscene.retrieve.step import Step
 from polyscene.retrieve.union import Union
@@ -111,9 +114,13 @@ def test_rankers_see_labelled_slates_of_the_past_and_sources_all_data() -> None:
         assert not set(examples.slates.of(row)) & set(before.tolist())
 
 
-def test_it_learns_which_source_knows() -> None:
+NETWORK = {"epochs": 60, "batch_size": 64, "learning_rate": 0.02, "negatives": 10, "dropout": 0.0}
+
+
+@pytest.mark.parametrize("ranker", [LinearRanker(), Dcn(**NETWORK), Din(**NETWORK), Bst(**NETWORK)])
+def test_it_learns_which_source_knows(ranker: Config) -> None:
     world = checkerboard()
-    stages = (Union(of=(Random(), Next())), LinearRanker())
+    stages = (Union(of=(Random(), Next())), ranker)
     scenario = Scenario(scenario="x", stages=stages)
     pipeline = scenario.fit(world.data, Run())
     found = pipeline(ask(world.data), Slates.empty(len(world.data.users)))

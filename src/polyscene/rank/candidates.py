@@ -3,7 +3,7 @@
 Legend: N candidates, B queries, F coded fields, K numbers, L places of the past.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,34 +23,12 @@ from polyscene.nn.clicks import Labelled
 from polyscene.nn.fields import GAPS, Past, Plan, Sheet
 from polyscene.rank.features import Facts, features, numbers
 
-BLOCK = 256
-"""Queries whose features are held at once while training."""
 LEAST = 2
 """Events an item needs for a code of its own; the others share one, which unknown items get too."""
 WORDS = 10_000
 """Words of a category that get codes, the most frequent ones."""
 CLIP = 10.0
 """Standard deviations at which numbers are cut off."""
-
-
-def drawn(
-    examples: Examples, negatives: int, rng: np.random.Generator
-) -> Iterator[tuple[Queries, Slates, Floats, Array]]:
-    """Blocks of slates that hold a label: queries, whole slates, labels, and which candidates are taught.
-
-    Taught are all labelled ones and `negatives` others of each slate, drawn by chance.
-    """
-    slates = examples.slates
-    labels = Ragged(slates.offsets, examples.labels)
-    taught = np.flatnonzero(np.bincount(slates.rows(), examples.labels > 0, len(slates)))
-    for start in range(0, len(taught), BLOCK):
-        rows = taught[start : start + BLOCK]
-        block, wanted = slates.take(rows), labels.take(rows).values
-        chance = np.where(wanted > 0, -1.0, rng.random(len(wanted)))
-        order = np.lexsort((chance, block.rows()))
-        hits = np.bincount(block.rows(), wanted > 0, len(rows))
-        chosen = order[block.ranks() < (negatives + hits)[block.rows()]]
-        yield examples.queries.take(rows), block, wanted, chosen
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ from polyscene.nn import machine
 from polyscene.nn.clicks import Clicks, Labelled, learned, logits, mean_loss
 from polyscene.nn.trained import Positive, Share
 from polyscene.nn.weights import put_tensors, tensors_of
-from polyscene.rank.candidates import BLOCK, Reader, drawn, fit_reader, joined
+from polyscene.rank.candidates import Reader, fit_reader, joined
+from polyscene.rank.examples import BLOCK, drawn
 
 LEAST_HELD = 20
 """Slates that must be left to judge by; with fewer, all epochs are trained."""

@@ -16,7 +16,7 @@ from polyscene.core.states import pack, unpack
 from polyscene.features.convert import CONVERTERS, Conversion, fit_conversion
 from polyscene.nn import machine
 from polyscene.nn.trained import Positive, Share
-from polyscene.rank.candidates import BLOCK, drawn
+from polyscene.rank.examples import BLOCK, drawn
 from polyscene.rank.features import Facts, features, names, numbers
 from polyscene.rank.interaction import LEAST_HELD
 from polyscene.rank.trees import Grouped, Trees, grown

@@ -28,7 +28,7 @@ from polyscene.nn.lessons import Judged, Masked, Reading, Slated
 from polyscene.nn.tokens import Pairs, Tokens
 from polyscene.nn.trained import Positive, Trained
 from polyscene.nn.weights import put_tensors, tensors_of
-from polyscene.rank.candidates import BLOCK, drawn
+from polyscene.rank.examples import BLOCK, drawn
 from polyscene.rank.phrasing import Book, Phrasing
 
 ROWS = 64

@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from polyscene.core.arrays import Array, Floats, Ragged, offsets_of
+from polyscene.core.arrays import Array, Floats, offsets_of
 from polyscene.core.config import Config, read
 from polyscene.core.contracts import Data, Effect, Examples, Run, State, StillView, View
 from polyscene.core.errors import BundleError, ConfigError
@@ -15,11 +15,9 @@ from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
 from polyscene.core.states import pack, unpack
 from polyscene.features.convert import CONVERTERS, Conversion, fit_conversion
+from polyscene.rank.examples import BLOCK, drawn
 from polyscene.rank.features import Facts, features, names, numbers
 from polyscene.rank.logit import conditional_logit
-
-BLOCK = 256
-"""Queries whose features are held at once while training."""
 
 
 class LinearRanker(Config, frozen=True, kw_only=True, tag="linear_ranker"):
@@ -101,22 +99,12 @@ class LinearRanker(Config, frozen=True, kw_only=True, tag="linear_ranker"):
         self, examples: Examples, facts: Facts, rng: np.random.Generator
     ) -> tuple[Floats, Floats, NDArray[np.int64]]:
         """Features (N, F) and labels (N,) of the drawn candidates, and where each slate starts."""
-        slates = examples.slates
-        labels = Ragged(slates.offsets, examples.labels)
-        taught = np.flatnonzero(np.bincount(slates.rows(), examples.labels > 0, len(slates)))
         width = len(names(facts.sources, self.attributes))
         values, kept, lengths = [np.zeros((0, width), np.float32)], [], []
-        for start in range(0, len(taught), BLOCK):
-            rows = taught[start : start + BLOCK]
-            block, wanted = slates.take(rows), labels.take(rows).values
-            chance = np.where(wanted > 0, -1.0, rng.random(len(wanted)))
-            order = np.lexsort((chance, block.rows()))
-            hits = np.bincount(block.rows(), wanted > 0, len(rows))
-            nth = block.ranks()
-            chosen = order[nth < (self.negatives + hits)[block.rows()]]
-            values.append(features(examples.queries.take(rows), block, facts)[chosen])
-            kept.append(wanted[chosen])
-            lengths.append(np.bincount(block.rows()[chosen], minlength=len(rows)))
+        for queries, block, labels, chosen in drawn(examples, self.negatives, rng):
+            values.append(features(queries, block, facts)[chosen])
+            kept.append(labels[chosen])
+            lengths.append(np.bincount(block.rows()[chosen], minlength=len(block)))
         if not kept:
             return values[0], np.zeros(0, np.float32), np.zeros(1, np.int64)
         return np.concatenate(values), np.concatenate(kept), offsets_of(np.concatenate(lengths))

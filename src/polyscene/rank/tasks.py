@@ -25,7 +25,8 @@ from polyscene.nn.fields import Sheet
 from polyscene.nn.tasks import Flat, Room
 from polyscene.nn.trained import Positive, Share
 from polyscene.nn.weights import put_tensors
-from polyscene.rank.candidates import BLOCK, Reader, drawn, fit_reader, joined
+from polyscene.rank.candidates import Reader, fit_reader, joined
+from polyscene.rank.examples import BLOCK, drawn
 from polyscene.rank.interaction import LEAST_HELD
 
 ONLY = "next"
