@@ -30,6 +30,9 @@ RANKERS: Mapping[str, Ranker] = {
     "ple": Ranker("polyscene.rank.ple:Ple", "multi-task", "Tang et al. 2020"),
     "star": Ranker("polyscene.rank.star:Star", "multi-scenario", "Sheng et al. 2021"),
     "pepnet": Ranker("polyscene.rank.pepnet:PepNet", "multi-scenario", "Chang et al. 2023"),
+    "bert": Ranker("polyscene.rank.bert:Bert", "language", "Devlin et al. 2019"),
+    "cross_encoder": Ranker("polyscene.rank.cross_encoder:CrossEncoder", "language", "Nogueira, Cho 2019"),
+    "lm_ranker": Ranker("polyscene.rank.lm_ranker:LmRanker", "language", "GPT-2; dos Santos et al. 2020"),
     "score": Ranker("polyscene.rank.score:Score", "any model", "the model's own"),
 }
 
