@@ -1,6 +1,6 @@
 """Making a fitted model smaller or quicker: size, CPU and accuracy before and after."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from time import process_time
@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from polyscene.artifacts.bundle import Facts
+from polyscene.artifacts.bundle import Facts, Manifest
 from polyscene.compress.methods import Methods
 from polyscene.core.clock import SystemClock
 from polyscene.core.config import Config
@@ -129,7 +129,13 @@ def compress_bundle(
         scenario, pipeline = loaded.served.scenario, loaded.served.pipeline
         data = world.data()
         parts = split(data, "loo", repeats="drop" if scenario.seen == "drop" else "keep")
-        run = Run(seed=workspace.train.seed, view=StillView(data.catalogue), progress=progress)
+        settings = workspace.train
+        run = Run(
+            seed=settings.seed,
+            view=StillView(data.catalogue),
+            threads=settings.threads,
+            progress=progress,
+        )
         swap = _Swap(_source(pipeline, request.source), request.methods, scenario, parts.fit_all, run)
         new_scenario, new_pipeline = swap.all(pipeline)
         exam = exam_of(EvaluateRequest(data="", seed=run.seed), parts, "all", progress)
@@ -138,22 +144,9 @@ def compress_bundle(
             AskedScene(new_scenario, new_pipeline, parts.fit_all),
         )
         figures = measured(exam, swap.forms(), asked)
-        facts = Facts(
-            kind="scenario",
-            created=SystemClock().now(),
-            config=msgspec.to_builtins(new_scenario),
-            data=loaded.manifest.data,
-            log_position=loaded.manifest.log_position,
-            metrics={**loaded.manifest.metrics, **figures["after"]["metrics"]},
-            notes=(*loaded.manifest.notes, f"compressed from {bundle}"),
-            parent=bundle,
-        )
+        facts = _facts(loaded.manifest, bundle, new_scenario, figures["after"]["metrics"])
         new = shelf.add(request.scenario, new_pipeline.state(), facts)
-        warnings = list(run.warnings)
-        if not loaded.manifest.metrics:
-            warnings.append("the bundle was fitted without a holdout, so it has seen what it is asked")
-        elif loaded.manifest.data != digest_of(data):
-            warnings.append("the log has other events than when the bundle was fitted")
+        warnings = [*run.warnings, *_doubts(loaded.manifest, data)]
     if request.promote:
         promote(workspace.root, request.scenario, new, force=request.force)
     return {
@@ -166,6 +159,29 @@ def compress_bundle(
         **figures,
         "warnings": warnings,
     }
+
+
+def _facts(before: Manifest, bundle: str, scenario: Scenario, metrics: Mapping[str, float]) -> Facts:
+    """What is said of the new bundle: it was fitted as the one before was."""
+    return Facts(
+        kind="scenario",
+        created=SystemClock().now(),
+        config=msgspec.to_builtins(scenario),
+        data=before.data,
+        log_position=before.log_position,
+        metrics={**before.metrics, **metrics},
+        notes=(*before.notes, f"compressed from {bundle}"),
+        parent=bundle,
+    )
+
+
+def _doubts(manifest: Manifest, data: Data) -> list[str]:
+    """Why the figures of a bundle on this data may be too good, or not its own."""
+    if not manifest.metrics:
+        return ["the bundle was fitted without a holdout, so it has seen what it is asked"]
+    if manifest.data != digest_of(data):
+        return ["the log has other events than when the bundle was fitted"]
+    return []
 
 
 class _Swap:
