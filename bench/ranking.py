@@ -32,7 +32,18 @@ from polyscene.scenario.fit import Past, hold_back, labelled
 from polyscene.scenario.run import fold
 
 HOME = Path(__file__).parents[1] / "scenarios" / "home.toml"
-RANKERS = ("linear_ranker", "lambdamart", "mlp", "fm", "dcn")
+RANKERS = (
+    "linear_ranker",
+    "lambdamart",
+    "mlp",
+    "fm",
+    "dcn",
+    "shared_bottom",
+    "mmoe",
+    "ple",
+    "star",
+    "pepnet",
+)
 BLOCK = 256
 
 

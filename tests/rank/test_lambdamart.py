@@ -16,7 +16,7 @@ from polyscene.rank.trees import Grouped, grown
 from polyscene.testing.worlds import ask, noise
 
 USERS, WIDTH = 400, 10
-SMALL = LambdaMart(trees=60, leaves=8, learning_rate=0.2, leaf_rows=5, columns=1.0)
+SMALL = LambdaMart(trees=60, leaves=8, learning_rate=0.2, leaf_rows=5, l2=1.0, columns=1.0)
 
 
 def data() -> Data:

@@ -38,10 +38,10 @@ class LambdaMart(Config, frozen=True, kw_only=True, tag="lambdamart"):
     needs_examples: ClassVar[bool] = True
 
     trees: Positive = 400
-    leaves: Annotated[int, msgspec.Meta(ge=2)] = 15
+    leaves: Annotated[int, msgspec.Meta(ge=2)] = 4
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.05
-    leaf_rows: Positive = 50
-    l2: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    leaf_rows: Positive = 200
+    l2: Annotated[float, msgspec.Meta(ge=0)] = 10.0
     columns: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.8
     negatives: Positive = 100
     held_out: Share = 0.1
