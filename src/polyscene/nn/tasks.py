@@ -103,7 +103,7 @@ class Towers(nn.Module):
 
 
 class GateUnit(nn.Module):
-    """Two layers whose output, between 0 and 2, is multiplied onto what it gates; 1 at the start.
+    """Two layers whose output, between 0 and 2, is multiplied onto what it gates.
 
     Source: the Gate Neural Unit of Chang et al. 2023, "PEPNet".
     """
