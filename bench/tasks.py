@@ -108,6 +108,9 @@ def with_evidence(examples: Examples, name: str, model: ScoresAll) -> Examples:
     order = np.lexsort((slates.items, -scores, slates.rows()))
     ranks = np.empty(len(order), np.float32)
     ranks[order] = slates.ranks()
+    scores, ranks = (
+        np.where(scores > -np.inf, each, np.nan).astype(np.float32) for each in (scores, ranks)
+    )
     return replace(
         examples, slates=slates.with_column(f"score:{name}", scores).with_column(f"rank:{name}", ranks)
     )
