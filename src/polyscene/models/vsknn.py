@@ -48,7 +48,7 @@ class Vsknn(Config, frozen=True, kw_only=True, tag="vsknn"):
     decay: Fall = "quadratic"
     rarity: Annotated[float, Meta(ge=0)] = 0.0
     pause_days: Annotated[float, Meta(gt=0)] = 1.0
-    longest: Annotated[int, Meta(ge=2)] = 50
+    longest: Annotated[int, Meta(ge=2)] = 20
 
     def fit(self, data: Data, run: Run, warm: "VsknnPart | None" = None) -> "VsknnPart":
         """Cuts histories into sessions, the newest first."""
