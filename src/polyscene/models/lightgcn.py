@@ -35,7 +35,7 @@ class LightGcn(Trained, frozen=True, kw_only=True, tag="lightgcn"):
     negatives: Positive = 1
     epochs: Annotated[int, msgspec.Meta(ge=0)] = 30
     batch_size: Positive = 8192
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.02
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.05
     validate_every: Positive = 5
 
     def fit(self, data: Data, run: Run, warm: Neighbourly | None = None) -> Neighbourly:
