@@ -94,6 +94,25 @@ def fitted(config: Config, data: Data, seed: int, asked: Examples) -> tuple[Arra
     return ndcg(part(queries, blank), asked), took, alone
 
 
+def questions(name: str, on: str, most: int) -> tuple[Examples, Examples, Data]:
+    """Slates to learn from, slates that ask, and the training part."""
+    encoded = encode(load_tables(name), only_touched=True)
+    parts = split(encoded.data, "loo", ids=encoded)
+    retriever = Ease().fit(parts.train, Run())
+    taught = candidates(retriever, parts.valid)
+    rng = np.random.default_rng(0)
+    if on == "test":
+        asked = candidates(retriever, parts.test)
+    else:
+        mixed = rng.permutation(len(taught.queries))
+        half = len(mixed) // 2
+        taught, asked = some(taught, np.sort(mixed[:half])), some(taught, np.sort(mixed[half:]))
+    asked = some(asked, np.sort(rng.permutation(len(asked.queries))[:most]))
+    print(f"{name} {on}, split {parts.digest[:12]}: {len(asked.queries)} questions,", end=" ")
+    print(f"{len(taught.queries)} slates to learn from\n")
+    return taught, asked, parts.train
+
+
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     options.add_argument("--row", action="append", choices=sorted(ROWS), help="all of them by default")
@@ -101,23 +120,12 @@ def main() -> None:
     options.add_argument("--on", choices=("test", "valid"), default="test")
     options.add_argument("--asked", type=int, default=300)
     options.add_argument("--seeds", type=int, default=1)
-    options.add_argument("--set", action="append", default=[], help="KEY=VALUE, for every row asked for")
+    options.add_argument(
+        "--set", action="append", default=[], help="KEY=VALUE, for rows that have such a key"
+    )
     told = options.parse_args()
-    encoded = encode(load_tables(told.data), only_touched=True)
-    parts = split(encoded.data, "loo", ids=encoded)
-    retriever = Ease().fit(parts.train, Run())
-    taught = candidates(retriever, parts.valid)
-    rng = np.random.default_rng(0)
-    if told.on == "test":
-        asked = candidates(retriever, parts.test)
-    else:
-        mixed = rng.permutation(len(taught.queries))
-        half = len(mixed) // 2
-        taught, asked = some(taught, np.sort(mixed[:half])), some(taught, np.sort(mixed[half:]))
-    asked = some(asked, np.sort(rng.permutation(len(asked.queries))[: told.asked]))
-    print(f"{told.data} {told.on}, split {parts.digest[:12]}: {len(asked.queries)} questions,", end=" ")
-    print(f"{len(taught.queries)} slates to learn from\n")
-    data = replace(parts.train, examples=taught)
+    taught, asked, train = questions(told.data, told.on, told.asked)
+    data = replace(train, examples=taught)
     found = {"order": ndcg(asked.slates, asked)}
     print("| row | nDCG@10 | beside the candidates' order | fit, CPU s | request, CPU ms |")
     print("| --- | ---: | --- | ---: | ---: |")
@@ -125,7 +133,9 @@ def main() -> None:
     for row in told.row or ROWS:
         kind, settings = ROWS[row]
         more = dict(each.split("=", 1) for each in told.set)
-        config = with_settings(find(KINDS, kind, row)(), {**settings, **more}, row)
+        plain = find(KINDS, kind, row)()
+        fit_for = {name: value for name, value in more.items() if hasattr(plain, name)}
+        config = with_settings(plain, {**fit_for, **settings}, row)
         runs = [fitted(config, data, seed, asked) for seed in range(told.seeds)]
         found[row] = np.mean([each[0] for each in runs], axis=0)
         gap = compare(found[row], found["order"])

@@ -74,7 +74,7 @@ class Language(Trained, frozen=True, kw_only=True):
     action: str | None = None
     history: Positive = 4
     max_len: Length = 64
-    slates: Positive = 500
+    slates: Positive = 300
     negatives: Positive = 7
     reading: Count = 0
     reading_epochs: Count = 1

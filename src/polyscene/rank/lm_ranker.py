@@ -38,9 +38,9 @@ class LmRanker(Language, frozen=True, kw_only=True, tag="lm_ranker"):
     layers: Positive = 3
     heads: Positive = 4
     dropout: Share = 0.1
-    slates: Positive = 2_000
-    reading: Count = 10_000
-    reading_epochs: Count = 4
+    slates: Positive = 1_000
+    reading: Count = 5_000
+    reading_epochs: Count = 3
     reading_rate: Annotated[float, msgspec.Meta(gt=0)] = 2e-3
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
 
