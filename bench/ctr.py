@@ -45,7 +45,7 @@ SETTINGS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     },
     "movielens": {},
 }
-ORDER = (("fm", "logistic"), ("dcn", "fm"), ("finalmlp", "fm"))
+ORDER = (("fm", "logistic"), ("deepfm", "fm"), ("dcn", "fm"), ("finalmlp", "fm"))
 """Pairs whose difference is shown: the first is expected above the second."""
 NEGATIVES = 2
 
