@@ -52,7 +52,7 @@ class ClassifyRequest:
 
 
 def classify(request: ClassifyRequest, progress: Progress = silent) -> dict[str, Any]:
-    """Learns, prints nothing, gives the figures with their 95 % intervals.
+    """Learns, and gives figures with their 95 % intervals; see `_doubts` for what is warned of.
 
     Raises:
         DataError: The file can't be read, or the label or split column is none.

@@ -37,7 +37,8 @@ class Interaction(Clicks, frozen=True, kw_only=True):
     chance. A candidate is read as item, newest item of the history, categories of the item, and the numbers
     of the linear ranker; `attributes` names more numbers, each with its scaling: ``{ price = { kind =
     "log" } }``. The share `held_out` of the slates is kept back to stop by. See `Clicks` and `Trained` for
-    how it learns. Unknown items share a code. What the kind adds is its network.
+    how it learns. Unknown items share a code. What the kind adds is its network, which `rank/classifier.py`
+    trains on tables too; there are no slates then, and `negatives`, `held_out`, `attributes` are not read.
     """
 
     needs_examples: ClassVar[bool] = True
