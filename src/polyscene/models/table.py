@@ -86,27 +86,17 @@ MODELS: Mapping[str, Model] = {
     "gru4rec": Model(
         "polyscene.models.gru4rec:Gru4Rec", "sequence", "Hidasi et al. 2016, full softmax", logits=True
     ),
-    "bert4rec": Model(
-        "polyscene.models.bert4rec:Bert4Rec", "sequence", "Sun et al. 2019", logits=True
-    ),
-    "hstu": Model(
-        "polyscene.models.hstu:Hstu", "sequence", "Zhai et al. 2024", logits=True
-    ),
+    "bert4rec": Model("polyscene.models.bert4rec:Bert4Rec", "sequence", "Sun et al. 2019", logits=True),
+    "hstu": Model("polyscene.models.hstu:Hstu", "sequence", "Zhai et al. 2024", logits=True),
     "two_tower": Model(
         "polyscene.models.two_tower:TwoTower", "sequence", "Yi et al. 2019", cold_items=True, logits=True
     ),
     "vsknn": Model(
         "polyscene.models.vsknn:Vsknn", "sequence", "Ludewig and Jannach 2018", holds_users=True
     ),
-    "caser": Model(
-        "polyscene.models.caser:Caser", "sequence", "Tang and Wang 2018", logits=True
-    ),
-    "nextitnet": Model(
-        "polyscene.models.nextitnet:NextItNet", "sequence", "Yuan et al. 2019", logits=True
-    ),
-    "lstm": Model(
-        "polyscene.models.lstm:Lstm", "sequence", "Hochreiter and Schmidhuber 1997", logits=True
-    ),
+    "caser": Model("polyscene.models.caser:Caser", "sequence", "Tang and Wang 2018", logits=True),
+    "nextitnet": Model("polyscene.models.nextitnet:NextItNet", "sequence", "Yuan et al. 2019", logits=True),
+    "lstm": Model("polyscene.models.lstm:Lstm", "sequence", "Hochreiter and Schmidhuber 1997", logits=True),
     "foundation": Model(
         "polyscene.models.foundation:Foundation",
         "sequence",
@@ -129,7 +119,9 @@ MODELS: Mapping[str, Model] = {
         "polyscene.rank.blend:Blend", "composition", "log-linear pool, Genest and Zidek 1986", logits=True
     ),
     "rrf": Model("polyscene.rank.rrf:Rrf", "composition", "Cormack, Clarke and Büttcher 2009"),
-    "stack": Model("polyscene.rank.stack:Stack", "composition", "Wolpert 1992; Sill et al. 2009", logits=True),
+    "stack": Model(
+        "polyscene.rank.stack:Stack", "composition", "Wolpert 1992; Sill et al. 2009", logits=True
+    ),
     "switch": Model("polyscene.rank.switch:Switch", "composition", "switching hybrid, Burke 2002"),
 }
 
