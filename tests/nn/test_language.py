@@ -96,13 +96,13 @@ def test_the_loss_of_slates_is_that_of_each_alone() -> None:
     torch.testing.assert_close(slate_loss(scores_N, Judged(tokens, labels_N, slate)), sum(slow) / 2)
 
 
-def reading(rows: int = 1_000) -> Reading:
+def reading(*, strangers: bool = True) -> Reading:
     """Two histories of 50 items; item i is told by the one piece 10 + i."""
     texts = Ragged.of([[10 + row] for row in range(50)], np.int64)
     items = np.tile(np.arange(50), 2)
     starts = np.repeat([0, 50], 50)
     events = Events(texts, items[:, None], starts)
-    return Reading(events, items, Packer(MARKS, 16), rows, 3, 20, seed=0, device=CPU)
+    return Reading(events, items, Packer(MARKS, 16), 1_000, 3, 20, 0, CPU, strangers)
 
 
 def test_reading_hides_some_pieces_and_swaps_some_second_texts() -> None:
@@ -128,3 +128,5 @@ def test_reading_hides_some_pieces_and_swaps_some_second_texts() -> None:
     again = next(iter(reading().epoch(0)))
     assert torch.equal(again.tokens.pieces, batches[0].tokens.pieces)
     assert not torch.equal(next(iter(reading().epoch(1))).tokens.pieces, batches[0].tokens.pieces)
+    faithful = list(reading(strangers=False).epoch(0))
+    assert all(batch.follows.all() for batch in faithful)

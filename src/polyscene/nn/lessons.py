@@ -143,7 +143,7 @@ class Reading:
     batch_size: int
     seed: int
     device: torch.device
-    strangers: bool = True
+    strangers: bool
 
     @property
     def able(self) -> Array:

@@ -69,6 +69,9 @@ class Language(Trained, frozen=True, kw_only=True):
 
     needs_examples: ClassVar[bool] = True
     searches: ClassVar[bool] = False
+    """Whether what was typed is read where there is something."""
+    strangers: ClassVar[bool] = True
+    """Whether reading shows texts that do not follow, too."""
 
     attributes: tuple[str, ...] | None = None
     action: str | None = None
@@ -186,6 +189,7 @@ class Language(Trained, frozen=True, kw_only=True):
             batch_size=2 * (1 + self.negatives),
             seed=run.seed,
             device=device,
+            strangers=self.strangers,
         )
 
     def _read(self, network: TextNetwork, reading: Reading, run: Run, chance: torch.Generator) -> None:

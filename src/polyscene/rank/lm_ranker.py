@@ -3,7 +3,7 @@
 Legend: N pairs, P pieces of all second texts.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 import torch
@@ -33,6 +33,8 @@ class LmRanker(Language, frozen=True, kw_only=True, tag="lm_ranker"):
     Source: GPT-2 (Radford et al. 2019); ranking by likelihood as in dos Santos et al. 2020, "Beyond
     [CLS] through ranking by generation", whose losses are other ones.
     """
+
+    strangers: ClassVar[bool] = False
 
     dim: Positive = 128
     layers: Positive = 3
