@@ -12,7 +12,9 @@ NETWORK = {
     "hidden": [16, 8],
     "dropout": 0.0,
 }
+TASKS = {**NETWORK, "hidden": [16], "towers": [8]}
 SETTINGS = {
+    "lambdamart": {"trees": 40, "leaf_rows": 20},
     "logistic": {name: NETWORK[name] for name in ("epochs", "batch_size", "learning_rate")},
     "mlp": NETWORK,
     "fm": {name: NETWORK[name] for name in ("dim", "epochs", "batch_size", "learning_rate")},
@@ -22,6 +24,11 @@ SETTINGS = {
     "finalmlp": {**NETWORK, "other": [8], "heads": 2},
     "din": {**NETWORK, "attention": [8], "max_len": 5},
     "bst": {**NETWORK, "max_len": 5},
+    "shared_bottom": TASKS,
+    "mmoe": {**TASKS, "experts": 2},
+    "ple": {**TASKS, "experts": 1, "shared": 1},
+    "star": {**NETWORK, "hidden": [16], "auxiliary": [8]},
+    "pepnet": {**NETWORK, "hidden": [16], "gate": 8, "max_len": 5},
 }
 """Settings that make a kind quick; defaults elsewhere."""
 
