@@ -13,6 +13,7 @@ from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.queries import Queries, history_of
 from polyscene.core.slates import Slates
 from polyscene.features import minilm
+from polyscene.rank import examples, language
 from polyscene.rank.bert import Bert
 from polyscene.rank.cross_encoder import CrossEncoder
 from polyscene.rank.lm_ranker import LmRanker
@@ -209,3 +210,16 @@ def test_without_labels_it_says_so(known: Data) -> None:
     run = Run(threads=1)
     CONFIGS["cross_encoder"].fit(replace(known, examples=blank), run)
     assert "no candidate was what came next" in run.warnings[0]
+
+
+def test_blocks_are_only_a_matter_of_memory(
+    known: Data, parts: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, part = CONFIGS["bert"], parts["bert"]
+    whole = config._known(part.phrasing, known, known.examples, Run())
+    scores = part(known.examples.queries, known.examples.slates).scores
+    monkeypatch.setattr(examples, "BLOCK", 64)
+    monkeypatch.setattr(language, "BLOCK", 64)
+    assert config._known(part.phrasing, known, known.examples, Run()).digest() == whole.digest()
+    again = part(known.examples.queries, known.examples.slates).scores
+    np.testing.assert_allclose(again, scores, atol=1e-5)
