@@ -3,7 +3,7 @@ from dataclasses import replace
 import numpy as np
 
 from polyscene.core.queries import history_of
-from polyscene.dataset.newest import later_out, newest_out
+from polyscene.dataset.newest import asked_more, later_out, newest_out
 from polyscene.testing.worlds import noise
 
 
@@ -57,3 +57,24 @@ def test_what_was_touched_before_is_excluded_only_where_nobody_comes_back() -> N
         data = replace(noise(2, 9), histories=history_of(lists))
         _, asked = later_out(data, 0.5, 10, np.random.default_rng(0))
         assert [asked.queries.exclude[row].tolist() for row in range(2)] == expected
+
+
+def test_more_is_asked_of_few_users_and_nothing_of_many() -> None:
+    data = noise(30, 12)
+    before, asked = newest_out(data, 30, np.random.default_rng(0))
+    same, enough = asked_more(before, asked, 20, np.random.default_rng(0))
+    assert len(same.histories["item"]) == len(before.histories["item"])
+    assert len(enough.queries) == len(asked.queries)
+    fewer, more = asked_more(before, asked, 70, np.random.default_rng(0))
+    taken = len(before.histories["item"]) - len(fewer.histories["item"])
+    assert 70 <= len(more.queries) == len(asked.queries) + taken == len(more.targets)
+    known = {
+        (int(user), tuple(fewer.histories.ragged("item")[row].tolist()))
+        for row, user in enumerate(fewer.users)
+    }
+    for row in range(len(asked.queries), len(more.queries)):
+        user = int(more.queries.users[row])
+        past = tuple(more.queries.history.ragged("item")[row].tolist())
+        learned = next(items for owner, items in known if owner == user)
+        assert past[: len(learned)] == learned
+        assert len(past) <= len(learned) + taken

@@ -4,12 +4,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from polyscene.core.arrays import Ragged, RaggedTable
+from polyscene.core.arrays import Ragged, RaggedTable, offsets_of
 from polyscene.core.contracts import Data, Holdout
-from polyscene.core.queries import Eligible, Queries
+from polyscene.core.queries import Eligible, Queries, stack
 
 LEAST = 3
 """Events a user must have to be asked: the answer and a history to ask with."""
+BACK = 4
+"""Most events of a user that are taken out beside the one that is asked for anyway."""
 
 
 def newest_out(
@@ -69,6 +71,25 @@ def later_out(data: Data, share: float, most: int, rng: np.random.Generator) -> 
     return replace(data, histories=before), Holdout(
         queries, answers.ragged("item"), answers.ragged("value")
     )
+
+
+def asked_more(data: Data, asked: Holdout, least: int, rng: np.random.Generator) -> tuple[Data, Holdout]:
+    """`data` without the newest `BACK` events of its users at most, and these asked for beside `asked`.
+
+    As few are taken as make `least` questions, so that a choice on few users is not left to chance. Of many
+    users nothing is taken.
+    """
+    found = [asked]
+    for _ in range(BACK):
+        if sum(len(each.queries) for each in found) >= least:
+            break
+        data, more = newest_out(data, len(data.users), rng)
+        found.append(more)
+    one_each = np.concatenate([each.targets.lengths for each in found])
+    offsets = offsets_of(one_each)
+    targets = Ragged(offsets, np.concatenate([each.targets.values for each in found]))
+    values = Ragged(offsets, np.concatenate([each.values.values for each in found]))
+    return data, Holdout(stack([each.queries for each in found]), targets, values)
 
 
 def _excluded(history: RaggedTable, answers: RaggedTable, size: int) -> Ragged:

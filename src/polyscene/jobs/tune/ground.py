@@ -12,6 +12,7 @@ from polyscene.core.config import Config, load_toml, read
 from polyscene.core.contracts import Data, Part, Run, Stage, StillView
 from polyscene.core.errors import ConfigError, NotFoundError, nearest
 from polyscene.core.seeds import uniform
+from polyscene.dataset.newest import asked_more
 from polyscene.dataset.split import Protocol, Split, split
 from polyscene.dataset.world import World
 from polyscene.evaluate.metrics import accuracy_at
@@ -28,6 +29,8 @@ from polyscene.scenario.file import RUNNER_KEYS, read_scenario
 
 K = 10
 METRIC = f"ndcg@{K}"
+QUERIES = 5_000
+"""Validation queries that are enough: with fewer, the best of many trials is the luckiest."""
 SCORED = 10_000
 """Most validation queries behind a score, so that a trial on many users does not spend its time ranking."""
 RUNG_USERS = 0.25
@@ -158,6 +161,8 @@ def ground_of(ask: Ask) -> Ground:
         request = EvaluateRequest(data=ask.data, mapping=ask.mapping, rules=ask.rules)
         source, encoded = data_of(request)
         parts = split(encoded.data, ask.protocol, seed=ask.seed, ids=encoded)
+        if ask.protocol == "loo":
+            parts = _asked_more(parts, ask.seed)
         return Ground(source, parts, ask.seed, lambda config: cast("Learner", config), watched=True)
     raw = scenario_of(Path(ask.root), ask.scenario)
     seen = read_scenario(raw, ask.scenario).seen
@@ -169,7 +174,14 @@ def ground_of(ask: Ask) -> Ground:
         table = msgspec.to_builtins(config)
         return Scene(read_scenario(with_stage(raw, ask.stage, table), ask.scenario))
 
+    parts = _asked_more(parts, ask.seed)
     return Ground(f"scenario {ask.scenario}", parts, ask.seed, learner, watched=False)
+
+
+def _asked_more(parts: Split, seed: int) -> Split:
+    """The parts with more validation queries, where there are so few that luck would choose."""
+    train, valid = asked_more(parts.train, parts.valid, QUERIES, np.random.default_rng(seed))
+    return replace(parts, train=train, valid=valid)
 
 
 def scenario_of(root: Path, name: str) -> dict[str, Any]:
