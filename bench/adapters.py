@@ -60,7 +60,9 @@ BASE = Foundation(
     validate_every=2,
     patience=1,
 )
-ORDERED = msgspec.structs.replace(BASE, positions="relative", augment=Augment(), epochs=16, validate_every=4)
+ORDERED = msgspec.structs.replace(
+    BASE, positions="relative", augment=Augment(), epochs=16, validate_every=4
+)
 """For data that has an order."""
 
 

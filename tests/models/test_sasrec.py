@@ -179,9 +179,7 @@ def test_heads_must_divide_dim():
         SasRec(heads=3)
 
 
-@pytest.mark.parametrize(
-    ("key", "value"), [("dim", 0), ("dropout", 1.0), ("loss", "mse"), ("block", "x")]
-)
+@pytest.mark.parametrize(("key", "value"), [("dim", 0), ("dropout", 1.0), ("loss", "mse"), ("block", "x")])
 def test_values_out_of_range_are_named(key, value):
     with pytest.raises(ConfigError, match=f"home.{key}: "):
         fill(SasRec, {key: value}, "home")

@@ -73,7 +73,9 @@ class _CausalAttention(torch.autograd.Function):
             H, P = near_HP.shape
             L = q_NLE.shape[1]
             bias_HLL = near_HP[:, distances(L, P, q_NLE.device)] + causal_mask(q_NLE)
-            scores_NLL = torch.baddbmm(bias_HLL.repeat(q_NLE.shape[0] // H, 1, 1), q_NLE, k_NLE.mT, alpha=scale)
+            scores_NLL = torch.baddbmm(
+                bias_HLL.repeat(q_NLE.shape[0] // H, 1, 1), q_NLE, k_NLE.mT, alpha=scale
+            )
         if when_HT is not None and buckets_BLL is not None:
             scores_BHLL = scores_NLL.view(buckets_BLL.shape[0], len(when_HT), *scores_NLL.shape[1:])
             for head, when_T in enumerate(when_HT):
