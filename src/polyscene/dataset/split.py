@@ -54,8 +54,8 @@ def split(
         data: Everything there is, in the order of time.
         protocol: ``loo`` (last event), ``time`` (one moment for all), ``strong`` (new users), ``random``
             (a tenth of each user), ``random20``, ``random25`` (a fifth, a quarter), ``recbole`` (a tenth,
-            as RecBole draws it), ``cold`` (new items), ``cold_trained`` (what ``cold`` asks, once these items
-            are learned from).
+            as RecBole draws it), ``cold`` (new items), ``cold_trained`` (what ``cold`` asks, these
+            items once learned from).
         seed: Draws the users, rows and items of those that draw; ``loo`` and ``time`` draw nothing.
         ids: The ids behind the codes. With them, what is drawn and the digest depend on ids alone, so
             they are the same whatever codes a workspace gave; without them they depend on codes.
