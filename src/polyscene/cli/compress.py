@@ -20,21 +20,24 @@ from polyscene.cli.options import (
 )
 from polyscene.core.errors import InputError
 
+MethodOption = Annotated[
+    list[str] | None,
+    typer.Option("--method", help="int8, prune_links:keep=50, distil:set.dim=64 ... Repeat, in order."),
+]
+DataInstead = Annotated[
+    str | None, typer.Option("--data", help="Fit a model on this instead: a known data set or files.")
+]
+
 
 def compress(
     scenario: Annotated[str | None, typer.Argument(help="A scenario of a workspace.")] = None,
-    methods: Annotated[
-        list[str] | None,
-        typer.Option("--method", help="int8, prune_links:keep=50, distil:set.dim=64 ... Repeat, in order."),
-    ] = None,
+    methods: MethodOption = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
     bundle: Annotated[str | None, typer.Option(help="Its bundle; the one that serves without it.")] = None,
     source: Annotated[str | None, typer.Option(help="Which model of the scenario, by name.")] = None,
     promote: Annotated[bool, typer.Option(help="Make the new bundle serve, if it is sound.")] = True,
     force: Annotated[bool, typer.Option("--force", help="Even if it is not.")] = False,
-    data: Annotated[
-        str | None, typer.Option("--data", help="Fit a model on this instead: a known data set or files.")
-    ] = None,
+    data: DataInstead = None,
     model: Annotated[str | None, typer.Option("--model", help="Its kind, or a TOML file with one.")] = None,
     settings: SetOption = None,
     protocol: ProtocolOption = "loo",

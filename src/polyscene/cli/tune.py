@@ -28,6 +28,15 @@ SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 MEGABYTES = {"m": 1.0, "g": 1000.0}
 MILLISECONDS = {"ms": 1.0, "s": 1000.0}
 
+KindsOption = Annotated[
+    list[str] | None,
+    typer.Option("--model", help="Search this kind. Repeatable; every kind with a space without one."),
+]
+WriteOption = Annotated[
+    Path | None,
+    typer.Option("--write", help="Write the choice here: a model's TOML file, or the whole scenario's."),
+]
+
 
 def tune(
     data: Annotated[
@@ -41,10 +50,7 @@ def tune(
         typer.Option("--stage", help="The scenario's source to tune; else the first that can be."),
     ] = None,
     workspace: WorkspaceOption = DEFAULT_WORKSPACE,
-    models: Annotated[
-        list[str] | None,
-        typer.Option("--model", help="Search this kind. Repeatable; every kind with a space without one."),
-    ] = None,
+    models: KindsOption = None,
     budget: Annotated[str, typer.Option("--budget", help="Time for everything: 90s, 30m, 2h.")] = "30m",
     memory: Annotated[
         str | None, typer.Option("--memory", help="Most that all workers may hold together: 800m, 4g.")
@@ -63,12 +69,7 @@ def tune(
     study: Annotated[
         Path | None, typer.Option("--study", help="The study's file; the same command goes on with it.")
     ] = None,
-    write: Annotated[
-        Path | None,
-        typer.Option(
-            "--write", help="Write the choice here: a model's TOML file, or the whole scenario's."
-        ),
-    ] = None,
+    write: WriteOption = None,
     html: HtmlOption = None,
     json: JsonOption = False,
     quiet: QuietOption = False,
