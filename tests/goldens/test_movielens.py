@@ -36,6 +36,7 @@ SLOW = {
     "lightgcn",
     "lstm",
     "mult_vae",
+    "neumf",
     "nextitnet",
     "recvae",
     "rrf",

@@ -118,6 +118,7 @@ SPACES: Mapping[str, Space] = {
         "epochs": Whole(5, 30),
     },
     "bpr": PAIRS,
+    "neumf": {**BAGS, "negatives": Whole(1, 16), "dropout": DROPOUT},
     "svd": {
         **TRAINED,
         "batch_size": Whole(16, 1024),

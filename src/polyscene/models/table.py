@@ -59,6 +59,7 @@ MODELS: Mapping[str, Model] = {
     "ease": Model("polyscene.models.ease:Ease", "linear", "Steck 2019"),
     "bpr": Model("polyscene.models.bpr:Bpr", "factors", "Rendle et al. 2009"),
     "svd": Model("polyscene.models.svd:Svd", "factors", "Koren 2008; Koren, Bell and Volinsky 2009"),
+    "neumf": Model("polyscene.models.neumf:Neumf", "factors", "He et al. 2017"),
     "ials": Model("polyscene.models.ials:Ials", "factors", "Hu, Koren and Volinsky 2008"),
     "autoencoder": Model(
         "polyscene.models.autoencoder:Autoencoder", "autoencoder", "AutoRec, Sedhain et al. 2015"

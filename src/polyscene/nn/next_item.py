@@ -34,7 +34,7 @@ from polyscene.nn.graphs import history_graph
 from polyscene.nn.losses import full_softmax
 from polyscene.nn.negatives import Sampler, SamplerKind
 from polyscene.nn.trained import Trained
-from polyscene.nn.weights import put_tensors, tensors_of
+from polyscene.nn.weights import put_tensors, take_over, tensors_of
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
@@ -108,16 +108,7 @@ class HistoryNetwork(nn.Module, ABC):
 
     def start_from(self, older: "NextItemPart", rows: Rows) -> None:
         """Takes over what fits of an older part: weights of equal shape, rows of the items both know."""
-        theirs = dict(older.network.named_parameters())
-        home_R = torch.from_numpy(older.rows.of(rows.codes))
-        known_R = home_R >= 0
-        for name, mine in self.named_parameters():
-            if name not in theirs:
-                continue
-            if name in self.by_item and theirs[name].shape[1:] == mine.shape[1:]:
-                mine.data[known_R] = theirs[name].data[home_R[known_R]].to(mine.device)
-            elif name not in self.by_item and theirs[name].shape == mine.shape:
-                mine.data.copy_(theirs[name])
+        take_over(self, older.network, older.rows.of(rows.codes), self.by_item)
 
 
 N = TypeVar("N", bound=HistoryNetwork)

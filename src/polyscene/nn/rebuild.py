@@ -29,7 +29,7 @@ from polyscene.nn.checkpoint import identity
 from polyscene.nn.exported import Graph
 from polyscene.nn.graphs import bag_graph
 from polyscene.nn.trained import Trained
-from polyscene.nn.weights import put_tensors, tensors_of
+from polyscene.nn.weights import put_tensors, take_over, tensors_of
 
 ENCODE_USERS = 4096
 """Histories encoded at once when many queries come together."""
@@ -51,16 +51,7 @@ class Rebuilder(nn.Module, ABC):
 
     def start_from(self, older: "Rebuilt", rows: Rows) -> None:
         """Takes over what fits of an older part: weights of equal shape, rows of the items both know."""
-        theirs = dict(older.network.named_parameters())
-        home_R = torch.from_numpy(older.rows.of(rows.codes))
-        known_R = home_R >= 0
-        for name, mine in self.named_parameters():
-            if name not in theirs:
-                continue
-            if name in BY_ITEM and theirs[name].shape[1:] == mine.shape[1:]:
-                mine.data[known_R] = theirs[name].data[home_R[known_R]].to(mine.device)
-            elif name not in BY_ITEM and theirs[name].shape == mine.shape:
-                mine.data.copy_(theirs[name])
+        take_over(self, older.network, older.rows.of(rows.codes), BY_ITEM)
 
 
 N = TypeVar("N", bound=Rebuilder)

@@ -3,7 +3,7 @@
 Legend: P parameters in all.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -66,3 +66,20 @@ def put_tensors(model: nn.Module, tensors: Mapping[str, Array]) -> None:
                 f" {tuple(parameter.shape)}; load the bundle with the config it was fitted with"
             )
         parameter.data.copy_(torch.from_numpy(tensors[name]))
+
+
+def take_over(model: nn.Module, older: nn.Module, home_R: Array, by_item: Collection[str]) -> None:
+    """Copies what fits of an older model: weights of equal shape, rows of the items that both know.
+
+    `by_item` names the weights with a row for each item; `home_R`: the older row of each item, -1 for none.
+    """
+    theirs = dict(older.named_parameters())
+    home = torch.from_numpy(home_R)
+    known_R = home >= 0
+    for name, mine in model.named_parameters():
+        if name not in theirs:
+            continue
+        if name in by_item and theirs[name].shape[1:] == mine.shape[1:]:
+            mine.data[known_R] = theirs[name].data[home[known_R]].to(mine.device)
+        elif name not in by_item and theirs[name].shape == mine.shape:
+            mine.data.copy_(theirs[name])
