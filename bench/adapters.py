@@ -1,13 +1,13 @@
 """Two domains as two scenarios of one workspace: an own model each, one for both, and both adapted.
 
-    python -m bench.adapters --data FOLDER [PAIR ...] [--on valid] [--json FILE]
+    python -m bench.adapters --data FOLDER [PAIR ...] [--on valid] [--seeds 0 1 2] [--json FILE]
 
 PAIR is one of `amazon_cross_domain` (phone-sport, electronic-phone, cloth-sport, cloth-electronic) or
 beauty-sports, whose users are joined by `amazon_user_links`. Every form learns from the training part and
 stops early on the validation part; nothing is refitted. The own model may take as many epochs as base and
 adapter together; the adapter is as wide as the base, so a fine-tuning of it. All items of the asked domain
 are ranked, but what the user has touched. Means of nDCG@10; gaps are paired bootstraps over the questions,
-95 %. CPU seconds.
+95 %; with several seeds, of each question's mean over these. CPU seconds.
 
 Neither has an order across its domains, so a history is read with the asked domain's events last; to learn
 from, a person who has both stands once in either order. What is read from the other domain may thus in
@@ -23,7 +23,7 @@ truth be later than what is asked for.
 import argparse
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -36,7 +36,7 @@ from polyscene.core.arrays import Array, Bools, Ragged, RaggedTable, offsets_of
 from polyscene.core.catalogue import Catalogue
 from polyscene.core.contracts import Data, Holdout
 from polyscene.core.queries import Eligible, Queries, stack
-from polyscene.jobs.harm import standings
+from polyscene.jobs.harm import standing_of, standings
 from polyscene.models.foundation import Foundation
 from polyscene.nn.augment import Augment
 from polyscene.nn.teaching import Objective
@@ -184,17 +184,27 @@ def _newest(owner: Array, place: Array, among: Bools) -> Bools:
     return chosen
 
 
-def table(name: str, config: Adapted, folder: Path, on: str, seed: int) -> Iterator[dict[str, object]]:
+def table(
+    name: str, config: Adapted, folder: Path, on: str, seeds: Sequence[int]
+) -> Iterator[dict[str, object]]:
     logs = linked(folder) if name == LINKED else pair(folder, name)
     data, known = logs.data(), ~logs.valid & ~logs.test
     valid = {code: logs.asked(code, logs.valid, known) for code in (0, 1)}
     asked = valid if on == "valid" else {code: logs.asked(code, logs.test, ~logs.test) for code in (0, 1)}
     events = np.bincount(logs.domain[known])
     began = time.process_time()
-    for code, each in enumerate(standings(config, data, asked, valid=both(valid[0], valid[1]), seed=seed)):
+    runs = []
+    for seed in seeds:
+        runs.append(standings(config, data, asked, valid=both(valid[0], valid[1]), seed=seed))
+        print(f"{name}, seed {seed}: {time.process_time() - began:.0f} CPU s so far")
+        if len(seeds) > 1:
+            for each in runs[-1]:
+                show({"pair": name, "sparser": False, **each.figures()})
+    for code, same in enumerate(zip(*runs, strict=True)):
+        forms = {form: np.mean([each.each[form] for each in same], axis=0) for form in same[0].each}
+        pooled = standing_of(same[0].scenario, forms, seeds[0])
         sparser = bool(events[code] == events.min())
-        yield {"pair": name, "events": int(events[code]), "sparser": sparser, "on": on, **each.figures()}
-    print(f"{name}: {time.process_time() - began:.0f} CPU s")
+        yield {"pair": name, "events": int(events[code]), "sparser": sparser, "on": on, **pooled.figures()}
 
 
 def both(one: Holdout, other: Holdout) -> Holdout:
@@ -213,7 +223,7 @@ def main() -> None:
     parser.add_argument("pairs", nargs="*", choices=[*PAIRS, LINKED, []], default=[])
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--on", choices=["test", "valid"], default="test")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--epochs", type=int, nargs=2, metavar=("BASE", "ADAPTER"))
     parser.add_argument("--json", type=Path)
     asked = parser.parse_args()
@@ -224,7 +234,7 @@ def main() -> None:
         shared, own = asked.epochs or (base.epochs, base.epochs // 2)
         base = msgspec.structs.replace(base, epochs=shared)
         config = Adapted(base=base, rank=base.dim, learning_rate=base.learning_rate, epochs=own)
-        for row in table(name, config, asked.data, asked.on, asked.seed):
+        for row in table(name, config, asked.data, asked.on, asked.seeds):
             rows.append(row)
             show(row)
     if asked.json:

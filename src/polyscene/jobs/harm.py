@@ -36,12 +36,14 @@ class Standing:
 
     `values`: mean of `METRIC` by form: ``own`` learned from the scenario's events alone, ``joint`` from
     all, ``adapted`` is joint with the scenario's adapter. `gaps`: paired differences, first minus second.
+    `each`: the metric of every question (B,), by form.
     """
 
     scenario: str
     queries: int
     values: Mapping[str, float]
     gaps: Mapping[str, Comparison]
+    each: Mapping[str, Array]
 
     @property
     def harmed(self) -> tuple[str, ...]:
@@ -94,10 +96,15 @@ def standings(
 def standing(name: str, forms: Mapping[str, Stage], holdout: Holdout, seed: int) -> Standing:
     """Fitted forms compared on the questions of one scenario."""
     each = {form: _reached(stage, holdout) for form, stage in forms.items()}
+    return standing_of(name, each, seed)
+
+
+def standing_of(name: str, each: Mapping[str, Array], seed: int) -> Standing:
+    """Forms compared by what they reached on every question."""
     pairs = (("joint", "own"), ("adapted", "own"), ("adapted", "joint"))
     gaps = {f"{one} - {other}": compare(each[one], each[other], seed=seed) for one, other in pairs}
     means = {form: float(values.mean()) for form, values in each.items()}
-    return Standing(name, len(holdout.queries), means, gaps)
+    return Standing(name, len(each["own"]), means, gaps, each)
 
 
 def alone(data: Data, code: int) -> Data:
