@@ -24,6 +24,7 @@ SETTINGS = {
     "finalmlp": {**NETWORK, "other": [8], "heads": 2},
     "din": {**NETWORK, "attention": [8], "max_len": 5},
     "bst": {**NETWORK, "max_len": 5},
+    "lstm_ranker": {**NETWORK, "states": [16, 8], "max_len": 5},
     "shared_bottom": TASKS,
     "mmoe": {**TASKS, "experts": 2},
     "ple": {**TASKS, "experts": 1, "shared": 1},

@@ -11,6 +11,7 @@ from polyscene.nn.fields import Batch, FieldVectors, Past, Plan, Sheet, Shuffled
 from polyscene.rank.bst import Bst
 from polyscene.rank.dcn import Dcn
 from polyscene.rank.din import Din
+from polyscene.rank.lstm_ranker import LstmRanker
 
 PLAN = Plan((5, 4), 2, 3)
 CPU = torch.device("cpu")
@@ -69,7 +70,7 @@ def test_crosses_are_what_the_paper_writes():
     torch.testing.assert_close(network(rows), plain)
 
 
-@pytest.mark.parametrize("config", [Din(dim=4), Bst(dim=4)])
+@pytest.mark.parametrize("config", [Din(dim=4), Bst(dim=4), LstmRanker(dim=4)])
 def test_places_without_an_event_change_nothing(config):
     rows = sheet()
     longer = [np.pad(each, ((0, 0), (2, 0))) for each in (rows.past.items, rows.past.gaps)]
@@ -78,6 +79,16 @@ def test_places_without_an_event_change_nothing(config):
     np.testing.assert_allclose(logits(network, rows), logits(network, wide), atol=1e-6)
     other = Past(np.roll(rows.past.items, 1, 0), rows.past.gaps, rows.past.owner)
     assert np.abs(logits(network, Sheet(rows.codes, rows.numbers, other)) - logits(network, rows)).max() > 0
+
+
+def test_the_state_is_that_of_an_lstm_over_each_past_alone():
+    network, rows = LstmRanker(dim=4, states=(6, 5), hidden=(3,)).network(PLAN, chance()).eval(), batch()
+    plain = []
+    for past, vectors in zip(rows.past, network.vectors(rows), strict=True):
+        events = network.vectors.codes[past[past > 0]][None]
+        state = network.narrow(network.wide(events)[0])[0][0, -1] if len(events[0]) else torch.zeros(5)
+        plain.append(network.output(network.layers(torch.cat([vectors.flatten(), state])))[0])
+    torch.testing.assert_close(network(rows), torch.stack(plain))
 
 
 def test_pieces_of_a_batch_have_its_loss():

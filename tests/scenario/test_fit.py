@@ -16,6 +16,7 @@ from polyscene.rank.bst import Bst
 from polyscene.rank.dcn import Dcn
 from polyscene.rank.din import Din
 from polyscene.rank.linear_ranker import LinearRanker
+from polyscene.rank.lstm_ranker import LstmRanker
 from polyscene.retrieve.step import Step
 from polyscene.retrieve.union import Union
 from polyscene.scenario.file import Scenario
@@ -117,7 +118,16 @@ def test_rankers_see_labelled_slates_of_the_past_and_sources_all_data() -> None:
 NETWORK = {"epochs": 60, "batch_size": 64, "learning_rate": 0.02, "negatives": 10, "dropout": 0.0}
 
 
-@pytest.mark.parametrize("ranker", [LinearRanker(), Dcn(**NETWORK), Din(**NETWORK), Bst(**NETWORK)])
+@pytest.mark.parametrize(
+    "ranker",
+    [
+        LinearRanker(),
+        Dcn(**NETWORK),
+        Din(**NETWORK),
+        Bst(**NETWORK),
+        LstmRanker(**NETWORK, states=(16, 8)),
+    ],
+)
 def test_it_learns_which_source_knows(ranker: Config) -> None:
     world = checkerboard()
     stages = (Union(of=(Random(), Next())), ranker)

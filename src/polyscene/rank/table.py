@@ -25,6 +25,9 @@ RANKERS: Mapping[str, Ranker] = {
     "finalmlp": Ranker("polyscene.rank.finalmlp:FinalMlp", "interaction", "Mao et al. 2023"),
     "din": Ranker("polyscene.rank.din:Din", "interaction", "Zhou et al. 2018"),
     "bst": Ranker("polyscene.rank.bst:Bst", "interaction", "Chen et al. 2019"),
+    "lstm_ranker": Ranker(
+        "polyscene.rank.lstm_ranker:LstmRanker", "interaction", "Hochreiter and Schmidhuber 1997"
+    ),
     "shared_bottom": Ranker("polyscene.rank.shared_bottom:SharedBottom", "multi-task", "Caruana 1997"),
     "mmoe": Ranker("polyscene.rank.mmoe:Mmoe", "multi-task", "Ma et al. 2018"),
     "ple": Ranker("polyscene.rank.ple:Ple", "multi-task", "Tang et al. 2020"),
