@@ -8,6 +8,7 @@ from uuid import uuid4
 import msgspec
 import psycopg
 import pytest
+from hypothesis import settings
 
 from polyscene.core.errors import NotFoundError
 from polyscene.dataset.clean import EVALUATION, CleaningRules
@@ -18,6 +19,9 @@ from polyscene.testing.postgres import Cluster, binaries, cluster
 ROOT = Path(__file__).parents[1]
 # Before torch loads: tests run side by side, and torch threads that wait for a busy core slow all of them.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# No test asserts a time: a busy machine is no fault.
+settings.register_profile("untimed", deadline=None)
+settings.load_profile("untimed")
 
 
 def _known(name: str, rules: CleaningRules = DEFAULT_RULES) -> Tables:

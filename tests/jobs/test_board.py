@@ -24,7 +24,7 @@ dim = 64
 """
 
 
-def ended(board, job, seconds=60):
+def ended(board, job, seconds=240):
     """The job once it has ended, and what it left is taken over."""
     for _ in range(seconds * 20):
         found = board.get(job.id)

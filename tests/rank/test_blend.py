@@ -20,6 +20,7 @@ from polyscene.models.random import Random
 from polyscene.models.table import KINDS
 from polyscene.rank.average import Average
 from polyscene.rank.blend import Blend
+from polyscene.rank.held_out import Composed
 from polyscene.rank.score import Score
 from polyscene.rerank.mmr import Mmr
 from polyscene.retrieve.step import Step
@@ -238,5 +239,5 @@ def test_what_does_not_fit_together_is_told(settings: dict[str, Any], message: s
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "bench" / "blends").glob("*.toml")))
-def test_the_files_of_the_bench_are_blends(path: Path) -> None:
-    assert isinstance(load_config(path, KINDS), Blend)
+def test_the_files_of_the_bench_are_compositions(path: Path) -> None:
+    assert isinstance(load_config(path, KINDS), Composed)
