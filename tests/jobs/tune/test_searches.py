@@ -114,3 +114,12 @@ def test_slow_trials_steer_the_search_away():
         return sum(each <= 1000 for each in found[10:])
 
     assert tried(1.0) > tried(None)
+
+
+def test_several_looks_in_one_tenth_of_a_training_are_judged_once():
+    search = Search("ease", SPACES["ease"], {})
+    search.tell(search.first(), Tried(kind="ease", settings={}, end="done", score=0.1))
+    pick = search.next()
+    assert all(search.goes_on(pick, share, 0.1) for share in (0.11, 0.12, 0.13, 0.31))
+    assert [share for share, _ in pick.glimpses] == [0.11, 0.12, 0.13, 0.31]
+    assert list(pick.trial.storage.get_trial(pick.trial._trial_id).intermediate_values) == [1, 3]

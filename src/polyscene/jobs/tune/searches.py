@@ -105,8 +105,9 @@ class Search:
 
     def goes_on(self, pick: Pick, share: float, score: float) -> bool:
         """Whether a trial that has come so far is not behind the median of the others at that share."""
+        judged = {_tenth(before) for before, _ in pick.glimpses}
         pick.glimpses.append((share, score))
-        if pick.trial is None:
+        if pick.trial is None or _tenth(share) in judged:
             return True
         pick.trial.report(score, _tenth(share))
         return not pick.trial.should_prune()
