@@ -117,7 +117,7 @@ def spots(series: Sequence[Spots], titles: tuple[str, str], title: str, *, log: 
     parts = _grid(top, "{:.2g}".format)
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         value = low + share * width
-        parts.append(_text(_x(share), BOTTOM + 18, f"{10**value if log else value:.3g}", "axis middle"))
+        parts.append(_text(_x(share), BOTTOM + 18, _number(10**value if log else value), "axis middle"))
     for each in series:
         at = [(_x((spread(x) - low) / width), _y(y / top)) for x, y in each.points]
         if each.joined:
@@ -130,6 +130,10 @@ def spots(series: Sequence[Spots], titles: tuple[str, str], title: str, *, log: 
                 f"<title>{escape(each.label)}</title></circle>"
             )
     return _svg([*parts, _title_x(f"{titles[0]} (upwards: {titles[1]})")], HEIGHT, title)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
 
 
 def _grid(top: float, show: Callable[[float], str]) -> list[str]:
