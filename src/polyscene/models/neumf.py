@@ -53,8 +53,9 @@ class Neumf(Trained, frozen=True, kw_only=True, tag="neumf"):
     dropout: Share = 0.0
     negatives: Positive = 4
     epochs: Annotated[int, msgspec.Meta(ge=0)] = 20
-    batch_size: Positive = 64
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 3e-3
+    batch_size: Positive = 32
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-2
+    average: Share = 0.99
 
     def fit(self, data: Data, run: Run, warm: "NeumfPart | None" = None) -> "NeumfPart":
         """Learns from every touch; `warm` gives the first weights.
