@@ -208,7 +208,7 @@ def test_the_scenario_files_fit_answer_and_come_back(shop) -> None:
     raws = [tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(STARTER.glob("*.toml"))]
     for raw in raws:
         for member in raw["stages"][0].get("of", []):
-            if member["kind"] == "sasrec":
+            if member["kind"] == "foundation":
                 member.update(epochs=1, dim=8, layers=1)
     shop.fit(*raws)
     asks = {"related": {"context": {"anchors": ["i3"]}}}
@@ -224,7 +224,7 @@ def test_the_scenario_files_fit_answer_and_come_back(shop) -> None:
             [each.score for each in first.items], abs=1e-5
         )
     home = shop.recommend("home", user="u3", skip=[]).answer
-    assert {source for each in home.items for source in each.sources} >= {"sasrec", "covisit", "ease"}
+    assert {source for each in home.items for source in each.sources} >= {"foundation", "covisit", "ease"}
     assert any(each.because in {"i0", "i4", "i5", "i6", "i7"} for each in home.items)
 
 
