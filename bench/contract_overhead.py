@@ -1,6 +1,6 @@
 """What the contract itself costs: one query through ten stages that do nothing. Ceiling: 0.5 ms.
 
-Run: python bench/contract_overhead.py
+Run: python -m bench.contract_overhead
 """
 
 from statistics import median

@@ -3,7 +3,7 @@
 Latency counts from the moment a request was due, so a stalled server can't hide behind a waiting client.
 Prints one JSON object. CPU is the server process's own user and system time (Linux).
 
-    python bench/load.py http://127.0.0.1:8000 --rate 50 --seconds 120 --pid $(pgrep -f "polyscene serve")
+    python -m bench.load http://127.0.0.1:8000 --rate 50 --seconds 120 --pid $(pgrep -f "polyscene serve")
 """
 
 import argparse

@@ -3,7 +3,7 @@
 One step's targets against items drawn once, on one core; all variants in turn, `--rounds` times; the
 median counts.
 
-    python bench/objectives.py
+    python -m bench.objectives
 """
 
 import argparse

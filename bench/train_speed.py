@@ -3,7 +3,7 @@
 Histories are drawn with MovieLens-1M's numbers (6,040 users, 3,706 items, about 165 events each), so no
 data is needed. All variants are timed in turn, `--rounds` times; the median counts.
 
-    python bench/train_speed.py
+    python -m bench.train_speed
 """
 
 import argparse

@@ -5,8 +5,8 @@ the one loop, its profiler and SASRec with `--set`. CPU seconds of one thread, s
 less. "Of the peak": floating point operations a second on real (unpadded) events, against those of the same
 products run alone, in a tight loop, each weighted by its share of the time.
 
-    python bench/training.py
-    python bench/training.py --set dim=128
+    python -m bench.training
+    python -m bench.training --set dim=128
 """
 
 import argparse
