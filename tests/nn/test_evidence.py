@@ -160,7 +160,16 @@ def test_no_linear_model_above_the_bound():
     assert usual_weights(counted())[0, -1] > 0
 
 
-@pytest.mark.parametrize("of", [counted, counted_later])
+def test_of_each_row_of_the_linear_model_the_largest_weights_are_kept():
+    whole, thin, past = counted(), counted(ease_links=2), table([[0], [1, 3], [2, 2, 4]])
+    smallest = np.argsort(np.abs(whole.ease), axis=1)[:, : COUNT - 2]
+    np.put_along_axis(whole.ease, smallest, 0, 1)
+    assert thin.tensors()["evidence.ease:values"].shape == (COUNT, 2)
+    for (_, expected), (_, found) in zip(whole.features(past), thin.features(past), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("of", [counted, counted_later, lambda: counted(ease_links=3)])
 def test_evidence_comes_back_as_it_was_saved(of):
     evidence = of()
     evidence = evidence.reweighed(np.full_like(evidence.weights, 0.5))

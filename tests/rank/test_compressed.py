@@ -61,10 +61,11 @@ def test_a_thinned_lean_form_is_what_its_tensors_say():
 
 def test_a_student_takes_the_place_of_its_teacher():
     world = worlds.chain()
-    config = compressed("foundation", {"kind": "distil", "set": {"dim": 8, "heads": 1}}, {"kind": "int8"})
+    settings = {"dim": 8, "heads": 1, "evidence.ease_links": 2}
+    config = compressed("foundation", {"kind": "distil", "set": settings}, {"kind": "int8"})
     part = config.fit(world.data, Run())
-    assert part.backbone.width == 8
-    assert config.small.dim == 8
+    assert part.backbone.width == config.small.dim == 8
+    assert part.evidence.ease.columns.shape[1] == 2
 
 
 def test_what_makes_no_sense_is_refused():

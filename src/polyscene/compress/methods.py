@@ -12,7 +12,8 @@ import numpy as np
 from polyscene.compress.tables import centred, factors, shared_pool
 from polyscene.core.arrays import Array, Floats
 from polyscene.core.errors import ConfigError, nearest
-from polyscene.lean.packing import halved, is_large, narrow, packed
+from polyscene.lean.evidence import ThinLinear
+from polyscene.lean.packing import halved, is_large, packed
 
 Positive = Annotated[int, msgspec.Meta(ge=1)]
 Share = Annotated[float, msgspec.Meta(gt=0, lt=1)]
@@ -146,12 +147,8 @@ class PruneLinks(Method, frozen=True, kw_only=True, tag="prune_links"):
         names = [name for name, values in tensors.items() if _is_square(values, rows)]
         _some(names, "prune_links", "matrix of items by items", tensors)
         for name in names:
-            values_RR = made.pop(name)
-            count = min(self.keep, rows)
-            order_RR = np.argpartition(-np.abs(values_RR), count - 1, axis=1)
-            columns_RK = np.sort(order_RR[:, :count], axis=1)
-            made[f"{name}:columns"] = narrow(columns_RK)
-            made[f"{name}:values"] = np.take_along_axis(values_RR, columns_RK, 1)
+            thin = ThinLinear.of(made.pop(name), self.keep)
+            made |= {f"{name}:columns": thin.columns, f"{name}:values": thin.values}
         return made
 
 
@@ -210,6 +207,7 @@ class PruneWeights(Method, frozen=True, kw_only=True, tag="prune_weights"):
 class Distil(Method, frozen=True, kw_only=True, tag="distil"):
     """A smaller model of the same kind, taught by the large one: its config with the settings of `set`.
 
+    A dot in a name leads into a table of the config: ``{"evidence.ease_links": 300}``.
     `weight`: how much the teacher's probabilities count beside what came next. It needs the data, so it
     stands before the methods that work on tensors alone.
 

@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from polyscene.core.arrays import Array, Floats, RaggedTable, spans
+from polyscene.lean.packing import narrow
 
 SMOOTHING = 20.0
 """Prior events, spread by popularity, that every row of transitions starts from."""
@@ -66,6 +67,14 @@ class ThinLinear:
 
     columns: Array
     values: Floats
+
+    @classmethod
+    def of(cls, weights_RR: Floats, keep: int) -> "ThinLinear":
+        """The `keep` weights of largest size of each row, or all if there are fewer."""
+        count = min(keep, len(weights_RR))
+        order_RR = np.argpartition(-np.abs(weights_RR), count - 1, axis=1)
+        columns_RK = np.sort(order_RR[:, :count], axis=1)
+        return cls(narrow(columns_RK), np.take_along_axis(weights_RR, columns_RK, 1))
 
     def sums(self, table: RaggedTable) -> Floats:
         """(B, R) the sum of the rows of each history's events."""

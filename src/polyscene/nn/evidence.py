@@ -17,7 +17,7 @@ from scipy import linalg, sparse
 
 from polyscene.core.arrays import Array, Floats, Ragged, RaggedTable, Times
 from polyscene.core.clock import DAY_MS
-from polyscene.lean.evidence import Evidence, Lag, moves, seen
+from polyscene.lean.evidence import Evidence, Lag, ThinLinear, moves, seen
 from polyscene.nn.products import product
 
 SHRINKAGE = 1e-3
@@ -28,7 +28,8 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """Which facts are counted, and on how many held-out events they are weighed.
 
     Transitions up to `lags` events apart; a linear model (EASE) of l2 `ease_l2`, which needs a dense square
-    of the items and is left out above `ease_items` of them.
+    of the items and is left out above `ease_items` of them. Of each row of it the `ease_links` largest
+    weights are kept, None keeps all: fewer make the model smaller and an answer quicker.
 
     `horizon` says what an answer shall foretell, and so what evidence is weighed on: ``"next"``, the newest
     event of each of at most `held_out` users, and of no more than a fifth; or ``"later"``, all that such
@@ -40,6 +41,7 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     lags: Annotated[int, msgspec.Meta(ge=0, le=16)] = 3
     ease_l2: Annotated[float, msgspec.Meta(gt=0)] = 500.0
     ease_items: Annotated[int, msgspec.Meta(ge=0)] = 6000
+    ease_links: Annotated[int, msgspec.Meta(ge=1)] | None = None
     held_out: Annotated[int, msgspec.Meta(ge=0)] = 2000
     horizon: Literal["next", "later"] = "next"
     recent_days: tuple[Annotated[float, msgspec.Meta(gt=0)], ...] = (7.0, 30.0, 120.0)
@@ -55,9 +57,13 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             popularity += [_recent(sequences.values, times, days, count) for days in self.recent_days]
         popularity_PR = np.array(popularity, np.float32)
         lags = tuple(counted_lag(sequences, lag, popularity_PR[0]) for lag in range(1, self.lags + 1))
-        ease = ease_weights(gram(sequences, count), self.ease_l2) if count <= self.ease_items else None
+        ease = self._linear(sequences, count) if count <= self.ease_items else None
         features = len(popularity) + len(lags) + (ease is not None)
         return Evidence(popularity_PR, lags, ease, np.zeros((2, features + 1), np.float32))
+
+    def _linear(self, sequences: Ragged, count: int) -> Floats | ThinLinear:
+        weights_RR = ease_weights(gram(sequences, count), self.ease_l2)
+        return weights_RR if self.ease_links is None else ThinLinear.of(weights_RR, self.ease_links)
 
 
 def _recent(rows: Array, times: Times, days: float, count: int) -> Floats:

@@ -7,7 +7,7 @@ import msgspec
 
 from polyscene.compress.methods import Distil, Int8, Methods, PruneLinks, TensorMethods
 from polyscene.core.arrays import Codes, Floats, Scores
-from polyscene.core.config import Config, kind_of, read, to_json
+from polyscene.core.config import Config, kind_of, read, with_settings
 from polyscene.core.contracts import Data, Effect, Embeds, Part, Run, State
 from polyscene.core.errors import BundleError, ConfigError
 from polyscene.core.queries import Queries
@@ -100,7 +100,8 @@ class Compressed(Config, frozen=True, kw_only=True, tag="compressed"):
         first = self.methods[0]
         if not isinstance(first, Distil):
             return self.of
-        return read(KINDS, {**to_json(self.of), **first.set}, "distil.set")
+        settings = {name: msgspec.json.encode(value).decode() for name, value in first.set.items()}
+        return with_settings(self.of, settings, "distil.set", KINDS)
 
     def _taught(self, part: Part, weight: float, data: Data | None, run: Run) -> Part:
         student = self.small
