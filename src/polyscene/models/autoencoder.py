@@ -3,20 +3,16 @@
 Legend: B users, D width, R item rows of the part.
 """
 
-from typing import Annotated
-
-import msgspec
 import torch
 from torch import Tensor
 
-from polyscene.core.contracts import Data, Run, State
 from polyscene.nn.bags import BAG_LOSSES, Bag, BagLoss
 from polyscene.nn.layers import Dropout, linear
-from polyscene.nn.rebuild import Rebuilder, Rebuilding, Rebuilt
-from polyscene.nn.trained import Positive, Share, Trained
+from polyscene.nn.rebuild import Autoencoding, Rebuilder, Rebuilding
+from polyscene.nn.trained import Positive, Share
 
 
-class Autoencoder(Trained, frozen=True, kw_only=True, tag="autoencoder"):
+class Autoencoder(Autoencoding, frozen=True, kw_only=True, tag="autoencoder"):
     """An encoder, a bottleneck of width `dim` and a decoder over all items that a user touched.
 
     ``loss="mse"`` asks for 1 at these and 0 at all others, ``"cross_entropy"`` for a softmax that gives
@@ -33,19 +29,9 @@ class Autoencoder(Trained, frozen=True, kw_only=True, tag="autoencoder"):
     hidden: Positive = 512
     dropout: Share = 0.5
     loss: BagLoss = "mse"
-    epochs: Annotated[int, msgspec.Meta(ge=0)] = 30
-    batch_size: Positive = 256
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
 
-    def fit(self, data: Data, run: Run, warm: Rebuilt | None = None) -> Rebuilt:
-        """Learns to rebuild; see `Rebuilding.fit`."""
-        return self._rebuilding().fit(data, run, warm)
-
-    def load(self, state: State, run: Run) -> Rebuilt:
-        """The part as it was saved; see `Rebuilding.load`."""
-        return self._rebuilding().load(state, run)
-
-    def _rebuilding(self) -> "Rebuilding[Network]":
+    def rebuilding(self) -> Rebuilding["Network"]:
+        """See `Autoencoding.rebuilding`."""
         loss = BAG_LOSSES[self.loss]
         return Rebuilding(
             self,

@@ -11,14 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyscene.core.contracts import Data, Run, State
 from polyscene.core.errors import ConfigError
 from polyscene.nn.batching import Batch, Padded
 from polyscene.nn.layers import Dropout, joined, linear, split, table
-from polyscene.nn.next_item import HistoryNetwork, Learning, NextItemConfig, NextItemPart, Positive, Share
+from polyscene.nn.next_item import HistoryNetwork, NextItemModel, Positive, Share
 
 
-class Bert4Rec(NextItemConfig, frozen=True, kw_only=True, tag="bert4rec"):
+class Bert4Rec(NextItemModel, frozen=True, kw_only=True, tag="bert4rec"):
     """A Transformer without causal mask over the newest `max_len` events and a hole after them.
 
     It learns to name the events behind holes: a share `hide` of each history, or, in a share `newest` of
@@ -42,16 +41,9 @@ class Bert4Rec(NextItemConfig, frozen=True, kw_only=True, tag="bert4rec"):
                 f"bert4rec: dim {self.dim} can't be cut into {self.heads} heads; choose a multiple"
             )
 
-    def fit(self, data: Data, run: Run, warm: NextItemPart | None = None) -> NextItemPart:
-        """Learns to fill holes; see `Learning.fit`."""
-        return self._learning().fit(data, run, warm)
-
-    def load(self, state: State, run: Run) -> NextItemPart:
-        """The part as it was saved; see `Learning.load`."""
-        return self._learning().load(state, run)
-
-    def _learning(self) -> "Learning[Network]":
-        return Learning(self, lambda rows, chance: Network(self, rows, chance))
+    def network(self, rows: int, chance: torch.Generator) -> "Network":
+        """Items, and what reads them."""
+        return Network(self, rows, chance)
 
 
 class Network(HistoryNetwork):

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyscene.core.contracts import Data, Run, State
 from polyscene.nn.batching import Padded
 from polyscene.nn.layers import Dropout, linear, table
-from polyscene.nn.next_item import HistoryNetwork, Learning, NextItemConfig, NextItemPart, Positive
+from polyscene.nn.next_item import HistoryNetwork, NextItemModel, Positive
 
 
-class Caser(NextItemConfig, frozen=True, kw_only=True, tag="caser"):
+class Caser(NextItemModel, frozen=True, kw_only=True, tag="caser"):
     """Convolutions over the newest `window` events, read at every position of the newest `max_len`.
 
     `horizontal` filters of each height from 1 to `window` find patterns of consecutive items wherever in
@@ -32,16 +31,9 @@ class Caser(NextItemConfig, frozen=True, kw_only=True, tag="caser"):
     horizontal: Positive = 16
     vertical: Positive = 4
 
-    def fit(self, data: Data, run: Run, warm: NextItemPart | None = None) -> NextItemPart:
-        """Learns to predict each event from those before it; see `Learning.fit`."""
-        return self._learning().fit(data, run, warm)
-
-    def load(self, state: State, run: Run) -> NextItemPart:
-        """The part as it was saved; see `Learning.load`."""
-        return self._learning().load(state, run)
-
-    def _learning(self) -> "Learning[Network]":
-        return Learning(self, lambda rows, chance: Network(self, rows, chance))
+    def network(self, rows: int, chance: torch.Generator) -> "Network":
+        """Items, and what reads them."""
+        return Network(self, rows, chance)
 
 
 class Network(HistoryNetwork):

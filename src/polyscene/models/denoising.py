@@ -3,19 +3,15 @@
 Legend: B users, D width, R item rows of the part.
 """
 
-from typing import Annotated
-
-import msgspec
 import torch
 from torch import Tensor
 
-from polyscene.core.contracts import Data, Run, State
 from polyscene.nn.bags import BAG_LOSSES, Bag, BagLoss
-from polyscene.nn.rebuild import Rebuilder, Rebuilding, Rebuilt
-from polyscene.nn.trained import Positive, Share, Trained
+from polyscene.nn.rebuild import Autoencoding, Rebuilder, Rebuilding
+from polyscene.nn.trained import Positive, Share
 
 
-class Denoising(Trained, frozen=True, kw_only=True, tag="denoising"):
+class Denoising(Autoencoding, frozen=True, kw_only=True, tag="denoising"):
     """One layer of width `dim` that must rebuild all of a user's items from what corruption left of them.
 
     `corrupt`: share of a user's items hidden from the network while it learns. ``loss="cross_entropy"``
@@ -31,19 +27,9 @@ class Denoising(Trained, frozen=True, kw_only=True, tag="denoising"):
     dim: Positive = 200
     corrupt: Share = 0.5
     loss: BagLoss = "cross_entropy"
-    epochs: Annotated[int, msgspec.Meta(ge=0)] = 30
-    batch_size: Positive = 256
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
 
-    def fit(self, data: Data, run: Run, warm: Rebuilt | None = None) -> Rebuilt:
-        """Learns to rebuild; see `Rebuilding.fit`."""
-        return self._rebuilding().fit(data, run, warm)
-
-    def load(self, state: State, run: Run) -> Rebuilt:
-        """The part as it was saved; see `Rebuilding.load`."""
-        return self._rebuilding().load(state, run)
-
-    def _rebuilding(self) -> "Rebuilding[Network]":
+    def rebuilding(self) -> Rebuilding["Network"]:
+        """See `Autoencoding.rebuilding`."""
         loss = BAG_LOSSES[self.loss]
         return Rebuilding(
             self,

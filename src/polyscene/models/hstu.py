@@ -10,16 +10,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from polyscene.core.contracts import Data, Run, State
 from polyscene.core.errors import ConfigError
 from polyscene.lean.reading import TIME_BUCKETS, Clock
 from polyscene.nn.batching import Padded
 from polyscene.nn.events import pair_buckets
 from polyscene.nn.layers import Shape, Trunk, table
-from polyscene.nn.next_item import HistoryNetwork, Learning, NextItemConfig, NextItemPart, Positive
+from polyscene.nn.next_item import HistoryNetwork, Learning, NextItemModel, Positive
 
 
-class Hstu(NextItemConfig, frozen=True, kw_only=True, tag="hstu"):
+class Hstu(NextItemModel, frozen=True, kw_only=True, tag="hstu"):
     """Gated attention by SiLU over the newest `max_len` events, with biases for distance and for time.
 
     `clock`: ``"query"`` knows when the question is asked, as the published model does, ``"last"`` only the
@@ -44,16 +43,13 @@ class Hstu(NextItemConfig, frozen=True, kw_only=True, tag="hstu"):
                 f"hstu: dim {self.dim} can't be cut into {self.heads} heads; choose a multiple"
             )
 
-    def fit(self, data: Data, run: Run, warm: NextItemPart | None = None) -> NextItemPart:
-        """Learns to predict each event from those before it; see `Learning.fit`."""
-        return self._learning().fit(data, run, warm)
+    def network(self, rows: int, chance: torch.Generator) -> "Network":
+        """Items, and what reads them."""
+        return Network(self, rows, chance)
 
-    def load(self, state: State, run: Run) -> NextItemPart:
-        """The part as it was saved; see `Learning.load`."""
-        return self._learning().load(state, run)
-
-    def _learning(self) -> "Learning[Network]":
-        return Learning(self, lambda rows, chance: Network(self, rows, chance), self.clock)
+    def learning(self) -> Learning["Network"]:
+        """See `NextItemModel.learning`; it reads times where there are any."""
+        return Learning(self, self.network, self.clock)
 
 
 class Network(HistoryNetwork):

@@ -11,18 +11,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyscene.core.contracts import Data, Run, State
-from polyscene.nn import machine
+from polyscene.core.contracts import Data, Run
 from polyscene.nn.contrast import bpr
 from polyscene.nn.graph import Spread, averaging
 from polyscene.nn.layers import Dropout
-from polyscene.nn.neighbourly import Neighbourly, People
-from polyscene.nn.pairs import PairBatch, PairNetwork, Touched, learn
-from polyscene.nn.trained import Positive, Share, Trained
+from polyscene.nn.neighbourly import GraphModel, GraphNetwork, Neighbourly, People
+from polyscene.nn.pairs import PairBatch, Touched
+from polyscene.nn.trained import Positive, Share
 from polyscene.nn.triples import Triples, choosing
 
 
-class Kg(Trained, frozen=True, kw_only=True, tag="kg"):
+class Kg(GraphModel, frozen=True, kw_only=True, tag="kg"):
     """Items as what the facts about them say within `layers` steps, users as what their items say.
 
     ``data.edges`` is the graph: an end that is an item's id is that item, all others are entities; facts
@@ -43,41 +42,26 @@ class Kg(Trained, frozen=True, kw_only=True, tag="kg"):
     not scaled to length 1 between steps, so that they follow from any history. Bordes et al. 2013 (TransE).
     """
 
-    dim: Positive = 64
     layers: Positive = 2
     intents: Positive = 4
     apart: Annotated[float, msgspec.Meta(ge=0)] = 1e-3
     translation: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     dropout: Share = 0.1
     graph: bool = True
-    negatives: Positive = 1
-    epochs: Annotated[int, msgspec.Meta(ge=0)] = 30
-    batch_size: Positive = 8192
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.01
-    validate_every: Positive = 5
 
-    def fit(self, data: Data, run: Run, warm: Neighbourly | None = None) -> Neighbourly:
-        """Learns vectors of users, entities and relations; see `learn`; warns where no fact is of use."""
-        touched = Touched.of(data)
+    def network(self, touched: Touched, data: Data, run: Run, chance: torch.Generator) -> "Network":
+        """Vectors of users, entities and relations; warns where no fact is of use."""
         triples = Triples.near(touched.items, data.edges if self.graph else None, self.layers)
         if self.graph and len(touched.items) and not len(triples.heads):
             run.warnings.append(
                 "kg: no edge is about an item of the histories, so it learned from these alone; give edges "
                 "whose ends are item ids (and links of items to entities, if these have ids of their own)"
             )
-        with machine.settled(run) as device:
-            chance = torch.Generator(device).manual_seed(run.seed)
-            network = Network(self, touched, triples, chance)
-            self.start(network, chance)
-            learn(network, self, self.negatives, data, run)
-            return network.part()
-
-    def load(self, state: State, run: Run) -> Neighbourly:
-        """The part as it was saved; see `Neighbourly.load`."""
-        return Neighbourly.load(state)
+        return Network(self, touched, triples, chance)
 
 
-class Network(PairNetwork):
+class Network(GraphNetwork):
     """First vectors of users (U, D), entities (N, D) and relations (P, D); intents as logits (A, P)."""
 
     def __init__(self, config: Kg, touched: Touched, triples: Triples, chance: torch.Generator) -> None:

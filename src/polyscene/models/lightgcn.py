@@ -9,16 +9,15 @@ import msgspec
 import torch
 from torch import Tensor, nn
 
-from polyscene.core.contracts import Data, Run, State
-from polyscene.nn import machine
+from polyscene.core.contracts import Data, Run
 from polyscene.nn.contrast import bpr
 from polyscene.nn.graph import Spread, balanced
-from polyscene.nn.neighbourly import Neighbourly, of_layers
-from polyscene.nn.pairs import PairBatch, PairNetwork, Touched, learn
-from polyscene.nn.trained import Positive, Trained
+from polyscene.nn.neighbourly import GraphModel, GraphNetwork, Neighbourly, of_layers
+from polyscene.nn.pairs import PairBatch, Touched
+from polyscene.nn.trained import Positive
 
 
-class LightGcn(Trained, frozen=True, kw_only=True, tag="lightgcn"):
+class LightGcn(GraphModel, frozen=True, kw_only=True, tag="lightgcn"):
     """Users and items as the mean of their vectors and those `layers` steps away, trained by BPR.
 
     `negatives`: items not touched beside each one touched; `batch_size` counts touched ones. See `Trained`
@@ -30,30 +29,15 @@ class LightGcn(Trained, frozen=True, kw_only=True, tag="lightgcn"):
     Source: He et al. 2020, "LightGCN: simplifying and powering graph convolution network".
     """
 
-    dim: Positive = 64
     layers: Positive = 3
-    negatives: Positive = 1
-    epochs: Annotated[int, msgspec.Meta(ge=0)] = 30
-    batch_size: Positive = 8192
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.05
-    validate_every: Positive = 5
 
-    def fit(self, data: Data, run: Run, warm: Neighbourly | None = None) -> Neighbourly:
-        """Learns the first vectors; see `learn`."""
-        touched = Touched.of(data)
-        with machine.settled(run) as device:
-            chance = torch.Generator(device).manual_seed(run.seed)
-            network = Network(self, touched, chance)
-            self.start(network, chance)
-            learn(network, self, self.negatives, data, run)
-            return network.part()
-
-    def load(self, state: State, run: Run) -> Neighbourly:
-        """The part as it was saved; see `Neighbourly.load`."""
-        return Neighbourly.load(state)
+    def network(self, touched: Touched, data: Data, run: Run, chance: torch.Generator) -> "Network":
+        """First vectors, and the links."""
+        return Network(self, touched, chance)
 
 
-class Network(PairNetwork):
+class Network(GraphNetwork):
     """First vectors (G, D), users above items."""
 
     def __init__(self, config: LightGcn, touched: Touched, chance: torch.Generator) -> None:

@@ -9,14 +9,13 @@ import msgspec
 import torch
 from torch import Tensor
 
-from polyscene.core.contracts import Data, Run, State
 from polyscene.nn.batching import Padded
 from polyscene.nn.layers import Dropout, table
-from polyscene.nn.next_item import HistoryNetwork, Learning, NextItemConfig, NextItemPart, Positive
+from polyscene.nn.next_item import HistoryNetwork, NextItemModel, Positive
 from polyscene.nn.recurrent import recurrent
 
 
-class Lstm(NextItemConfig, frozen=True, kw_only=True, tag="lstm"):
+class Lstm(NextItemModel, frozen=True, kw_only=True, tag="lstm"):
     """A layer of width `hidden` and one of width `dim`, with dropout after each, over the newest events.
 
     An item's score is its vector's inner product with the second layer's newest state; item vectors are
@@ -31,16 +30,9 @@ class Lstm(NextItemConfig, frozen=True, kw_only=True, tag="lstm"):
     batch_size: Positive = 3200
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 3e-3
 
-    def fit(self, data: Data, run: Run, warm: NextItemPart | None = None) -> NextItemPart:
-        """Learns to predict each event from those before it; see `Learning.fit`."""
-        return self._learning().fit(data, run, warm)
-
-    def load(self, state: State, run: Run) -> NextItemPart:
-        """The part as it was saved; see `Learning.load`."""
-        return self._learning().load(state, run)
-
-    def _learning(self) -> "Learning[Network]":
-        return Learning(self, lambda rows, chance: Network(self, rows, chance))
+    def network(self, rows: int, chance: torch.Generator) -> "Network":
+        """Items, and what reads them."""
+        return Network(self, rows, chance)
 
 
 class Network(HistoryNetwork):

@@ -9,14 +9,13 @@ import msgspec
 import torch
 from torch import Tensor
 
-from polyscene.core.contracts import Data, Run, State
 from polyscene.nn.bags import Bag, multinomial
 from polyscene.nn.layers import linear
-from polyscene.nn.rebuild import Rebuilder, Rebuilding, Rebuilt
-from polyscene.nn.trained import Positive, Share, Trained
+from polyscene.nn.rebuild import Autoencoding, Rebuilder, Rebuilding
+from polyscene.nn.trained import Positive, Share
 
 
-class MultVae(Trained, frozen=True, kw_only=True, tag="mult_vae"):
+class MultVae(Autoencoding, frozen=True, kw_only=True, tag="mult_vae"):
     """A user as a normal distribution over `dim` tastes, learned by a multinomial likelihood.
 
     `corrupt`: share of a user's items hidden from the encoder while it learns. The divergence from the
@@ -34,19 +33,9 @@ class MultVae(Trained, frozen=True, kw_only=True, tag="mult_vae"):
     corrupt: Share = 0.5
     beta: Annotated[float, msgspec.Meta(ge=0)] = 0.2
     anneal: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-    epochs: Annotated[int, msgspec.Meta(ge=0)] = 30
-    batch_size: Positive = 256
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
 
-    def fit(self, data: Data, run: Run, warm: Rebuilt | None = None) -> Rebuilt:
-        """Learns to rebuild; see `Rebuilding.fit`."""
-        return self._rebuilding().fit(data, run, warm)
-
-    def load(self, state: State, run: Run) -> Rebuilt:
-        """The part as it was saved; see `Rebuilding.load`."""
-        return self._rebuilding().load(state, run)
-
-    def _rebuilding(self) -> "Rebuilding[Network]":
+    def rebuilding(self) -> Rebuilding["Network"]:
+        """See `Autoencoding.rebuilding`."""
         return Rebuilding(self, lambda rows, chance: Network(self, rows, chance), self._loss)
 
     def _loss(self, network: "Network", bag: Bag) -> Tensor:

@@ -10,13 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyscene.core.contracts import Data, Run, State
 from polyscene.nn.batching import Padded
 from polyscene.nn.layers import Dropout, linear, table
-from polyscene.nn.next_item import HistoryNetwork, Learning, NextItemConfig, NextItemPart, Positive
+from polyscene.nn.next_item import HistoryNetwork, NextItemModel, Positive
 
 
-class NextItNet(NextItemConfig, frozen=True, kw_only=True, tag="nextitnet"):
+class NextItNet(NextItemModel, frozen=True, kw_only=True, tag="nextitnet"):
     """Residual blocks of two causal convolutions each, reaching further back by each of `dilations`.
 
     A block's second convolution is dilated twice as far as its first. With filters of `width` places the
@@ -31,16 +30,9 @@ class NextItNet(NextItemConfig, frozen=True, kw_only=True, tag="nextitnet"):
     width: Annotated[int, msgspec.Meta(ge=2, le=16)] = 3
     dilations: tuple[Positive, ...] = (1, 4, 1, 4)
 
-    def fit(self, data: Data, run: Run, warm: NextItemPart | None = None) -> NextItemPart:
-        """Learns to predict each event from those before it; see `Learning.fit`."""
-        return self._learning().fit(data, run, warm)
-
-    def load(self, state: State, run: Run) -> NextItemPart:
-        """The part as it was saved; see `Learning.load`."""
-        return self._learning().load(state, run)
-
-    def _learning(self) -> "Learning[Network]":
-        return Learning(self, lambda rows, chance: Network(self, rows, chance))
+    def network(self, rows: int, chance: torch.Generator) -> "Network":
+        """Items, and what reads them."""
+        return Network(self, rows, chance)
 
 
 class Network(HistoryNetwork):

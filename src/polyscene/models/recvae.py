@@ -12,12 +12,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional
 
-from polyscene.core.contracts import Data, Run, State
 from polyscene.core.errors import ConfigError
 from polyscene.nn.bags import Bag, multinomial
 from polyscene.nn.layers import linear
-from polyscene.nn.rebuild import Rebuilder, Rebuilding, Rebuilt
-from polyscene.nn.trained import Positive, Share, Trained
+from polyscene.nn.rebuild import Autoencoding, Rebuilder, Rebuilding
+from polyscene.nn.trained import Positive, Share
 
 EPSILON = 0.1
 """Of the layer norms, as in the authors' code."""
@@ -27,7 +26,7 @@ DEPTH = 4
 """Hidden layers after the first."""
 
 
-class RecVae(Trained, frozen=True, kw_only=True, tag="recvae"):
+class RecVae(Autoencoding, frozen=True, kw_only=True, tag="recvae"):
     """A user as a normal distribution over `dim` tastes, kept near what the encoder said an epoch ago.
 
     In each epoch the encoder learns for `encoder_passes` over all users, from what corruption leaves of
@@ -50,7 +49,6 @@ class RecVae(Trained, frozen=True, kw_only=True, tag="recvae"):
     mixture: tuple[float, float, float] = (0.15, 0.75, 0.1)
     encoder_passes: Positive = 3
     decoder_passes: Positive = 1
-    batch_size: Positive = 256
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 5e-4
     l2: Annotated[float, msgspec.Meta(ge=0)] = 0.0
 
@@ -60,15 +58,8 @@ class RecVae(Trained, frozen=True, kw_only=True, tag="recvae"):
                 f"recvae: mixture is {self.mixture}; give three positive shares that sum to 1"
             )
 
-    def fit(self, data: Data, run: Run, warm: Rebuilt | None = None) -> Rebuilt:
-        """Learns to rebuild; see `Rebuilding.fit`."""
-        return self._rebuilding().fit(data, run, warm)
-
-    def load(self, state: State, run: Run) -> Rebuilt:
-        """The part as it was saved; see `Rebuilding.load`."""
-        return self._rebuilding().load(state, run)
-
-    def _rebuilding(self) -> "Rebuilding[Network]":
+    def rebuilding(self) -> Rebuilding["Network"]:
+        """See `Autoencoding.rebuilding`."""
         passes = self.encoder_passes + self.decoder_passes
         return Rebuilding(self, lambda rows, chance: Network(self, rows, chance), self._loss, passes)
 

@@ -12,10 +12,10 @@ from polyscene.core.errors import ConfigError
 from polyscene.lean.model import Form, LeanModel
 from polyscene.nn.batching import Padded
 from polyscene.nn.layers import BlockKind, Shape, Trunk, table
-from polyscene.nn.next_item import HistoryNetwork, Learning, NextItemConfig, NextItemPart, Positive
+from polyscene.nn.next_item import HistoryNetwork, Learning, NextItemModel, NextItemPart, Positive
 
 
-class SasRec(NextItemConfig, frozen=True, kw_only=True, tag="sasrec"):
+class SasRec(NextItemModel, frozen=True, kw_only=True, tag="sasrec"):
     """A causal Transformer over the newest `max_len` events.
 
     An item's score is its vector's inner product with what the newest event leads to. See `NextItemConfig`
@@ -37,20 +37,17 @@ class SasRec(NextItemConfig, frozen=True, kw_only=True, tag="sasrec"):
                 f"sasrec: dim {self.dim} can't be cut into {self.heads} heads; choose a multiple"
             )
 
-    def fit(self, data: Data, run: Run, warm: NextItemPart | None = None) -> NextItemPart:
-        """Learns to predict each event from those before it; see `Learning.fit`."""
-        return self._learning().fit(data, run, warm)
+    def network(self, rows: int, chance: torch.Generator) -> "Network":
+        """Items, and what reads them."""
+        return Network(self, rows, chance)
+
+    def learning(self) -> Learning["Network"]:
+        """See `NextItemModel.learning`; it answers without torch."""
+        return Learning(self, self.network, lean=self._lean)
 
     def distil(self, elder: NextItemPart, data: Data, run: Run, weight: float) -> NextItemPart:
         """Learns from a larger one too; see `Learning.distil`."""
-        return self._learning().distil(elder, data, run, weight)
-
-    def load(self, state: State, run: Run) -> NextItemPart:
-        """The part as it was saved; see `Learning.load`."""
-        return self._learning().load(state, run)
-
-    def _learning(self) -> "Learning[Network]":
-        return Learning(self, lambda rows, chance: Network(self, rows, chance), lean=self._lean)
+        return self.learning().distil(elder, data, run, weight)
 
     def _lean(self, state: State, network: "Network") -> LeanModel:
         """The part without torch; its item vectors are the network's own."""

@@ -11,17 +11,16 @@ import torch
 from scipy import sparse
 from torch import Tensor, nn
 
-from polyscene.core.contracts import Data, Edges, Run, State
+from polyscene.core.contracts import Data, Edges, Run
 from polyscene.core.rows import Rows
-from polyscene.nn import machine
 from polyscene.nn.contrast import bpr
 from polyscene.nn.graph import Spread, averaging
-from polyscene.nn.neighbourly import Neighbourly, People
-from polyscene.nn.pairs import PairBatch, PairNetwork, Touched, learn
-from polyscene.nn.trained import Positive, Trained
+from polyscene.nn.neighbourly import GraphModel, GraphNetwork, Neighbourly, People
+from polyscene.nn.pairs import PairBatch, Touched
+from polyscene.nn.trained import Positive
 
 
-class Social(Trained, frozen=True, kw_only=True, tag="social"):
+class Social(GraphModel, frozen=True, kw_only=True, tag="social"):
     """Users as what they learned of their own and from those they trust, plus the mean of their items.
 
     ``data.edges`` between users of the histories say who trusts whom, by weights above 0; other edges are
@@ -40,37 +39,23 @@ class Social(Trained, frozen=True, kw_only=True, tag="social"):
     of users and items, and passes on what comes of a user's items too.
     """
 
-    dim: Positive = 64
     layers: Positive = 2
     trust: bool = True
-    negatives: Positive = 1
-    epochs: Annotated[int, msgspec.Meta(ge=0)] = 30
     batch_size: Positive = 2048
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.005
-    validate_every: Positive = 5
 
-    def fit(self, data: Data, run: Run, warm: Neighbourly | None = None) -> Neighbourly:
-        """Learns vectors and how trust changes them; see `learn`. Warns where no edge joins two users."""
-        touched = Touched.of(data)
+    def network(self, touched: Touched, data: Data, run: Run, chance: torch.Generator) -> "Network":
+        """Vectors of users and items, and trust; warns where no edge joins two users."""
         links = trusted(touched.users, data.edges if self.trust else None)
         if self.trust and len(touched.users) and not links.nnz:
             run.warnings.append(
                 "social: no edge joins two users of the histories, so it learned from these alone; give "
                 "edges whose ends are user ids"
             )
-        with machine.settled(run) as device:
-            chance = torch.Generator(device).manual_seed(run.seed)
-            network = Network(self, touched, links, chance)
-            self.start(network, chance)
-            learn(network, self, self.negatives, data, run)
-            return network.part()
-
-    def load(self, state: State, run: Run) -> Neighbourly:
-        """The part as it was saved; see `Neighbourly.load`."""
-        return Neighbourly.load(state)
+        return Network(self, touched, links, chance)
 
 
-class Network(PairNetwork):
+class Network(GraphNetwork):
     """Vectors of users (U, D) and items (R, D), and the links of trust."""
 
     def __init__(

@@ -10,17 +10,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyscene.core.contracts import Data, Run, State
+from polyscene.core.contracts import Data, Run
 from polyscene.core.errors import ConfigError
-from polyscene.nn import machine
 from polyscene.nn.contrast import bpr, info_nce
 from polyscene.nn.graph import Spread, balanced
-from polyscene.nn.neighbourly import Neighbourly, of_layers
-from polyscene.nn.pairs import PairBatch, PairNetwork, Touched, learn
-from polyscene.nn.trained import Positive, Trained
+from polyscene.nn.neighbourly import GraphModel, GraphNetwork, Neighbourly, of_layers
+from polyscene.nn.pairs import PairBatch, Touched
+from polyscene.nn.trained import Positive
 
 
-class XSimGcl(Trained, frozen=True, kw_only=True, tag="xsimgcl"):
+class XSimGcl(GraphModel, frozen=True, kw_only=True, tag="xsimgcl"):
     """Users and items as the mean of what lies 1 to `layers` steps away, trained by BPR and contrast.
 
     While it learns, every step adds noise of length `noise` that keeps the signs, and the vectors of step
@@ -35,20 +34,16 @@ class XSimGcl(Trained, frozen=True, kw_only=True, tag="xsimgcl"):
     are several times as long as theirs: the shorter they are, the longer the contrast alone leads.
     """
 
-    dim: Positive = 64
     layers: Positive = 2
     contrasted: Positive = 1
     noise: Annotated[float, msgspec.Meta(ge=0)] = 0.1
     temperature: Annotated[float, msgspec.Meta(gt=0)] = 0.2
     contrast: Annotated[float, msgspec.Meta(ge=0)] = 0.02
-    negatives: Positive = 1
     epochs: Annotated[int, msgspec.Meta(ge=0)] = 15
-    batch_size: Positive = 8192
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.02
-    validate_every: Positive = 5
 
-    def fit(self, data: Data, run: Run, warm: Neighbourly | None = None) -> Neighbourly:
-        """Learns the first vectors; see `learn`.
+    def network(self, touched: Touched, data: Data, run: Run, chance: torch.Generator) -> "Network":
+        """First vectors, and the links.
 
         Raises:
             ConfigError: `contrasted` is beyond the last step.
@@ -57,20 +52,10 @@ class XSimGcl(Trained, frozen=True, kw_only=True, tag="xsimgcl"):
             raise ConfigError(
                 f"xsimgcl: contrasted is step {self.contrasted} of {self.layers}; lower it or raise layers"
             )
-        touched = Touched.of(data)
-        with machine.settled(run) as device:
-            chance = torch.Generator(device).manual_seed(run.seed)
-            network = Network(self, touched, chance)
-            self.start(network, chance)
-            learn(network, self, self.negatives, data, run)
-            return network.part()
-
-    def load(self, state: State, run: Run) -> Neighbourly:
-        """The part as it was saved; see `Neighbourly.load`."""
-        return Neighbourly.load(state)
+        return Network(self, touched, chance)
 
 
-class Network(PairNetwork):
+class Network(GraphNetwork):
     """First vectors (G, D), users above items, and the chance of the noise."""
 
     def __init__(self, config: XSimGcl, touched: Touched, chance: torch.Generator) -> None:

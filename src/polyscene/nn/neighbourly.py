@@ -1,26 +1,33 @@
-"""What graph models leave behind: items, what each says of who touched it, and rows of known people.
+"""What graph models share: how they learn, and what they leave behind.
 
 Legend: B queries, D width, H distinct known items of a history, R item rows, U user rows, G = U + R.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
+import msgspec
 import numpy as np
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from polyscene.core.answer import answer
 from polyscene.core.arrays import Codes, Floats, Scores
-from polyscene.core.contracts import Effect, State
+from polyscene.core.config import kind_of
+from polyscene.core.contracts import Data, Effect, Run, State
 from polyscene.core.errors import BundleError
 from polyscene.core.memo import remember
 from polyscene.core.queries import Queries
 from polyscene.core.rows import Rows
 from polyscene.core.slates import Slates
 from polyscene.dataset.matrix import interactions
-from polyscene.nn.pairs import Touched
+from polyscene.nn import loop, machine
+from polyscene.nn.checkpoint import identity
+from polyscene.nn.pairs import PairBatch, Pairs, Touched
 from polyscene.nn.products import product
+from polyscene.nn.trained import Positive, Trained
 
 TENSORS = ("codes", "items", "words", "prior")
 
@@ -128,6 +135,68 @@ class Neighbourly:
         counts_B = np.maximum(np.diff(histories_BR.indptr), 1).astype(np.float32)
         said_BD = product(histories_BR, self.words) / (counts_B**self.share)[:, None]
         return said_BD if self.people is None else self.people.meet(queries.users, said_BD)
+
+
+class GraphNetwork(nn.Module, ABC):
+    """A network that learns from pairs and leaves vectors behind."""
+
+    def __init__(self, touched: Touched) -> None:
+        super().__init__()
+        self.touched = touched
+
+    @abstractmethod
+    def loss(self, batch: PairBatch) -> Tensor:
+        """Of a batch, to be made small."""
+
+    @abstractmethod
+    def part(self) -> Neighbourly:
+        """What answers with the present weights."""
+
+
+class GraphModel(Trained, frozen=True, kw_only=True):
+    """Base of kinds that learn from each user's items, beside each `negatives` items not touched.
+
+    `batch_size` counts touched items. An older part lends nothing to a fit.
+    """
+
+    dim: Positive = 64
+    negatives: Positive = 1
+    epochs: Annotated[int, msgspec.Meta(ge=0)] = 30
+    batch_size: Positive = 8192
+    validate_every: Positive = 5
+
+    @abstractmethod
+    def network(self, touched: Touched, data: Data, run: Run, chance: torch.Generator) -> GraphNetwork:
+        """A new one for these users and items; what is amiss with the data goes to the warnings."""
+
+    def fit(self, data: Data, run: Run, warm: Neighbourly | None = None) -> Neighbourly:
+        """Learns from every pair of the histories.
+
+        Raises:
+            ConfigError: The device does not exist, or the loss diverged.
+        """
+        touched, label, judge = Touched.of(data), kind_of(self), run.validate
+        with machine.settled(run) as device:
+            chance = torch.Generator(device).manual_seed(run.seed)
+            network = self.network(touched, data, run, chance)
+            self.start(network, chance)
+            batches = Pairs(
+                touched.cells,
+                batch_size=self.batch_size,
+                negatives=self.negatives,
+                seed=run.seed,
+                device=device,
+            )
+            if not batches.steps:
+                run.warnings.append(f"{label}: no history has an item, so there was nothing to learn from")
+            plan = self.plan(label, identity(self, data))
+            validate = None if judge is None else lambda: judge(network.part())
+            loop.train(network, batches, network.loss, plan, run, validate)
+            return network.part()
+
+    def load(self, state: State, run: Run) -> Neighbourly:
+        """The part as it was saved; see `Neighbourly.load`."""
+        return Neighbourly.load(state)
 
 
 def of_layers(touched: Touched, layers_GD: Sequence[Tensor], *, first: bool) -> Neighbourly:

@@ -241,6 +241,26 @@ class Learning(Generic[N]):
         loop.train(part.network, batches, loss, plan, run, None if judge is None else lambda: judge(part))
 
 
+class NextItemModel(NextItemConfig, frozen=True, kw_only=True):
+    """Base of kinds that are one such network and nothing else."""
+
+    @abstractmethod
+    def network(self, rows: int, chance: torch.Generator) -> HistoryNetwork:
+        """A new one for so many items."""
+
+    def learning(self) -> Learning[Any]:
+        """How it learns and is loaded."""
+        return Learning(self, self.network)
+
+    def fit(self, data: Data, run: Run, warm: "NextItemPart | None" = None) -> "NextItemPart":
+        """See `Learning.fit`."""
+        return self.learning().fit(data, run, warm)
+
+    def load(self, state: State, run: Run) -> "NextItemPart":
+        """See `Learning.load`."""
+        return self.learning().load(state, run)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class NextItemPart:
     """A fitted model of the next item.

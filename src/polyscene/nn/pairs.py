@@ -1,10 +1,9 @@
-"""Learning from users with an item they touched and items they did not.
+"""Users with an item they touched and items they did not.
 
 Legend: N pairs, K negatives, D width, U users, R item rows.
 """
 
 import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,17 +11,13 @@ from itertools import pairwise
 import numpy as np
 import torch
 from scipy import sparse
-from torch import Tensor, nn
+from torch import Tensor
 
 from polyscene.core.arrays import Array, Floats
-from polyscene.core.config import kind_of
-from polyscene.core.contracts import Data, Part, Run
+from polyscene.core.contracts import Data
 from polyscene.core.rows import Rows, log_share
 from polyscene.dataset.matrix import interactions
-from polyscene.nn import loop
-from polyscene.nn.checkpoint import identity
 from polyscene.nn.graph import rows_of
-from polyscene.nn.trained import Trained
 
 REDRAWS = 8
 """Times that a negative which its user touched is drawn again; who touched nearly all keeps one."""
@@ -108,36 +103,3 @@ class Pairs:
                 break
             others_NK[wrong] = rng.integers(self._width, size=int(wrong.sum()))
         return others_NK
-
-
-class PairNetwork(nn.Module, ABC):
-    """A network that learns from pairs."""
-
-    def __init__(self, touched: Touched) -> None:
-        super().__init__()
-        self.touched = touched
-
-    @abstractmethod
-    def loss(self, batch: PairBatch) -> Tensor:
-        """Of a batch, to be made small."""
-
-    @abstractmethod
-    def part(self) -> Part:
-        """What answers with the present weights."""
-
-
-def learn(network: PairNetwork, config: Trained, negatives: int, data: Data, run: Run) -> None:
-    """Trains a network on every pair of the histories, `negatives` draws beside each."""
-    label, judge = kind_of(config), run.validate
-    batches = Pairs(
-        network.touched.cells,
-        batch_size=config.batch_size,
-        negatives=negatives,
-        seed=run.seed,
-        device=next(network.parameters()).device,
-    )
-    if not batches.steps:
-        run.warnings.append(f"{label}: no history has an item, so there was nothing to learn from")
-    plan = config.plan(label, identity(config, data))
-    validate = None if judge is None else lambda: judge(network.part())
-    loop.train(network, batches, network.loss, plan, run, validate)

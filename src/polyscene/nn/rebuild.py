@@ -6,8 +6,9 @@ Legend: B queries, D width of the last layer, R item rows of the part, I item co
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, Generic, TypeVar
+from typing import Annotated, Any, ClassVar, Generic, TypeVar
 
+import msgspec
 import numpy as np
 import torch
 from scipy import sparse
@@ -28,7 +29,7 @@ from polyscene.nn.bags import Bag, Bags, BagSum, ItemScores
 from polyscene.nn.checkpoint import identity
 from polyscene.nn.exported import Graph
 from polyscene.nn.graphs import bag_graph
-from polyscene.nn.trained import Trained
+from polyscene.nn.trained import Positive, Trained
 from polyscene.nn.weights import put_tensors, take_over, tensors_of
 
 ENCODE_USERS = 4096
@@ -118,6 +119,29 @@ class Rebuilding(Generic[N]):
         plan = self.config.plan(label, identity(self.config, data))
         validate = None if judge is None else lambda: judge(part)
         loop.train(network, batches, lambda bag: self.loss(network, bag), plan, run, validate)
+
+
+class Autoencoding(Trained, frozen=True, kw_only=True):
+    """Base of kinds that are an autoencoder.
+
+    `batch_size` counts users; a batch needs memory for its users times all items.
+    """
+
+    epochs: Annotated[int, msgspec.Meta(ge=0)] = 30
+    batch_size: Positive = 256
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 1e-3
+
+    @abstractmethod
+    def rebuilding(self) -> Rebuilding[Any]:
+        """How it learns and is loaded."""
+
+    def fit(self, data: Data, run: Run, warm: "Rebuilt | None" = None) -> "Rebuilt":
+        """See `Rebuilding.fit`."""
+        return self.rebuilding().fit(data, run, warm)
+
+    def load(self, state: State, run: Run) -> "Rebuilt":
+        """See `Rebuilding.load`."""
+        return self.rebuilding().load(state, run)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
