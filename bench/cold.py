@@ -76,7 +76,7 @@ def questions(encoded: Encoded, on: str, seed: int) -> Questions:
 def ask(config: Config, data: Data, seed: int, holdouts: Sequence[Holdout]) -> list[Array]:
     """A row of ndcg@10 per query for each holdout, from one fit."""
     began = time.process_time()
-    run = Run(seed=seed, view=StillView(data.catalogue), progress=progress(False))
+    run = Run(seed=seed, view=StillView.of(data), progress=progress(False))
     part = cast("Learner", config).fit(data, run)
     print(f"  fitted in {time.process_time() - began:.0f} CPU s", *run.warnings, sep="\n  ")
     return [accuracy_at(rank(part, each, k=10), 10)["ndcg@10"] for each in holdouts]

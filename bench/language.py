@@ -79,7 +79,7 @@ def ndcg(slates: Slates, asked: Examples) -> Array:
 def fitted(config: Config, data: Data, seed: int, asked: Examples) -> tuple[Array, float, float]:
     """(B,) nDCG@10, CPU seconds of the fit, CPU ms of a request alone."""
     began = time.process_time()
-    run = Run(seed=seed, view=StillView(data.catalogue), threads=1)
+    run = Run(seed=seed, view=StillView.of(data), threads=1)
     part = trainable(config).fit(data, run)
     took = time.process_time() - began
     for line in run.warnings:

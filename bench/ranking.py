@@ -58,7 +58,7 @@ def candidates(told: argparse.Namespace) -> tuple[Past, Examples, Holdout, Queri
         scenario.steps[0],
         partial(scenario.adapt, catalogue=data.catalogue, actions=data.actions),
     )
-    run = Run(view=StillView(data.catalogue), threads=1)
+    run = Run(view=StillView.of(data), threads=1)
     began = time.process_time()
     past = hold_back(data, prepare, run)
     first = union.fit(past.data, run)

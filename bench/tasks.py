@@ -120,9 +120,7 @@ def with_evidence(examples: Examples, name: str, model: ScoresAll) -> Examples:
 
 def chances(config: object, data: Data, taught: Examples, asked: Examples, seed: int) -> np.ndarray:
     """(N, 3) what a ranker makes of every asked row, in their order."""
-    part = config.fit(
-        replace(data, examples=taught), Run(seed=seed, view=StillView(data.catalogue), threads=1)
-    )
+    part = config.fit(replace(data, examples=taught), Run(seed=seed, view=StillView.of(data), threads=1))
     place = asked.slates.with_column("place", np.arange(len(asked.slates.items)))
     found = part(asked.queries, place)
     every = np.zeros((len(found.items), len(ACTIONS)))

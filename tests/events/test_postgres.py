@@ -243,7 +243,7 @@ def test_no_question_is_answered_by_reading_a_whole_table(postgres):
         (postgres_reading._TAIL, ("u", 9, 5)),
         (postgres_reading._USER_COLUMNS, ("u", 9)),
         (postgres_reading._COLUMNS, (0, 9)),
-        (postgres_reading._PUTS_OF_USER, ("u",)),
+        (postgres_reading._PUTS_OF_USER, (9, "u")),
         (postgres_reading._ITEM_DAYS, ("i",)),
         (postgres_writing._GUESTS, (3,)),
         ("SELECT * FROM events WHERE id = ANY(%s)", (["a", "b"],)),

@@ -49,7 +49,7 @@ def world():
 
 def test_what_follows_is_learned_by_content_and_holds_for_items_never_seen(world):
     data, colours, forms, config = world
-    part = config.fit(data, Run(seed=1, threads=1, view=StillView(data.catalogue)))
+    part = config.fit(data, Run(seed=1, threads=1, view=StillView.of(data)))
     item = 40
     block = part.score_all(Queries.of_histories(history_of([[item]]), data.size))[0]
     next_kind = (colours == (colours[item] + 1) % 3) & (forms == forms[item])
@@ -59,7 +59,7 @@ def test_what_follows_is_learned_by_content_and_holds_for_items_never_seen(world
 
 def test_items_of_equal_content_score_alike(world):
     data, _, _, config = world
-    part = replace_epochs(config, 1).fit(data, Run(seed=1, threads=1, view=StillView(data.catalogue)))
+    part = replace_epochs(config, 1).fit(data, Run(seed=1, threads=1, view=StillView.of(data)))
     block = part.score_all(Queries.of_histories(history_of([[3, 7], [5]]), data.size))
     np.testing.assert_allclose(block[:, :39], block[:, 9:], rtol=1e-5)
 
@@ -90,7 +90,7 @@ def test_profiles_are_weighted_means_written_out(profile):
 
 def test_a_warm_start_goes_on_where_the_older_part_stood(world):
     data, _, _, config = world
-    run = Run(seed=1, threads=1, view=StillView(data.catalogue))
+    run = Run(seed=1, threads=1, view=StillView.of(data))
     older = replace_epochs(config, 2).fit(data, run)
     again = replace_epochs(config, 0).fit(data, replace(run, seed=5), older)
     queries = Queries.of_histories(history_of([[3, 7], [], [-1]]), data.size)

@@ -141,7 +141,7 @@ def test_items_that_nobody_touched_are_ranked_by_content(evidence):
         assert sorted(part.item_vectors()[0].tolist()) == list(range(12))
     else:
         assert part.known.margin != 0
-    again = config.load(part.state(), Run(view=StillView(data.catalogue)))
+    again = config.load(part.state(), Run(view=StillView.of(data)))
     asked = ask([[0, 3]])
     np.testing.assert_allclose(again.score_all(asked), part.score_all(asked), rtol=1e-4, atol=1e-4)
     with pytest.raises(ConfigError, match="view"):

@@ -239,5 +239,5 @@ def test_missing_tensor_is_named(part, name):
 
 def test_a_view_is_what_the_part_looks_at(chain):
     data = described(chain.data)
-    part = small(epochs=1).fit(data, Run(view=StillView(data.catalogue)))
+    part = small(epochs=1).fit(data, Run(view=StillView.of(data)))
     assert len(part._index().rows) == 15

@@ -80,7 +80,7 @@ def test_with_content_a_bundle_keeps_all_and_what_has_none_stays_unscored():
     data = tagged(noise())
     config = Ials(dim=5, l2=0.7, content=Content())
     part = config.fit(data, Run(seed=1, threads=1))
-    again = config.load(part.state(), Run(view=StillView(data.catalogue)))
+    again = config.load(part.state(), Run(view=StillView.of(data)))
     block = part.score_all(ask(data))
     np.testing.assert_allclose(again.score_all(ask(data)), block, atol=1e-6)
     assert np.isfinite(block[:, data.size - 1]).all()

@@ -78,7 +78,9 @@ def test_the_view_tells_what_is_new(colours, part):
 
 
 def test_loading_wants_a_view_and_every_tensor(part):
-    with pytest.raises(ConfigError, match=r"two_tower: loading one with content needs Run\(view=...\)"):
+    with pytest.raises(
+        ConfigError, match=r"two_tower: loading one with content or people needs Run\(view=...\)"
+    ):
         small().load(part.state(), Run())
     state = part.state()
     broken = replace(state, tensors={k: v for k, v in state.tensors.items() if k != "inner/codes"})
@@ -87,7 +89,7 @@ def test_loading_wants_a_view_and_every_tensor(part):
 
 
 def test_every_position_reads_what_came_before_it_as_alone():
-    network = Network(small(), 9, None, torch.Generator().manual_seed(0)).eval()
+    network = Network(small(), (9, 0), None, torch.Generator().manual_seed(0)).eval()
     network.weights.data.copy_(torch.linspace(0, -2, 8))
     rows = np.arange(6)
     whole = Padded.of(rows, np.array([0]), np.array([6]), torch.device("cpu"))

@@ -147,7 +147,7 @@ def test_a_pipeline_comes_back_from_its_state() -> None:
     assert "union/popular/counts" in state.tensors
     from polyscene.core.contracts import StillView
 
-    again: Pipeline = scenario.load(state, Run(view=StillView(data.catalogue)))
+    again: Pipeline = scenario.load(state, Run(view=StillView.of(data)))
     first = pipeline(ask(data), Slates.empty(len(data.users)))
     second = again(ask(data), Slates.empty(len(data.users)))
     assert first.items.tolist() == second.items.tolist()

@@ -1,4 +1,4 @@
-"""The items as of a time, as arrays that rules, features and models can read without a table library."""
+"""Items, or users, as of a time, as arrays that can be read without a table library."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ ColumnType = Literal["number", "category", "tags", "text"]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One attribute of every item.
+    """One attribute of every item, or of every user.
 
     Shapes, by type: ``number`` values (I,) float64, NaN where missing; ``category`` values (I,) int32
     into `vocabulary`, -1 where missing; ``tags`` values a `Ragged` of int32 into `vocabulary`;
@@ -27,7 +27,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
-    """What is known of each item code at one time.
+    """What is known of each code at one time; of users it is the columns that count.
 
     Shapes: I = number of codes given out so far. `put_at` (I,) UTC ms: when the item was first put or
     seen. `active` (I,): False for codes that stand for deleted items. `kinds` (I,) int16 into `kind_names`.

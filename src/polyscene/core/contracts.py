@@ -18,6 +18,9 @@ from polyscene.core.catalogue import Catalogue
 from polyscene.core.queries import Queries
 from polyscene.core.slates import Slates
 
+NOBODY = Catalogue.bare(0)
+"""Users of whom nothing is known."""
+
 
 class Effect(StrEnum):
     """What a stage may do to a slate; contract checks hold it to its word."""
@@ -70,12 +73,23 @@ class View(Protocol):
         """The items as of now (live) or as of a time (replay)."""
         ...
 
+    @property
+    def people(self) -> Catalogue:
+        """What users say of themselves, by user code, likewise; codes beyond it say nothing."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class StillView:
     """A view that never changes: evaluation, replay, tests."""
 
     catalogue: Catalogue
+    people: Catalogue = NOBODY
+
+    @classmethod
+    def of(cls, data: "Data") -> "StillView":
+        """What a fit learned from."""
+        return cls(data.catalogue, data.people)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +142,7 @@ class Data:
 
     Shapes: `users` (U,) user code of each history; `histories` U lists with `HISTORY_COLUMNS`, oldest
     first; `at` UTC ms, later than all that is in it. `clock` is False where times are mere positions.
+    `people`: what users say of themselves, by user code.
     `actions`, `scenarios`: names behind the action and scenario columns of the histories.
     """
 
@@ -140,6 +155,7 @@ class Data:
     scenarios: tuple[str, ...] = ("",)
     edges: Edges | None = None
     examples: Examples | None = None
+    people: Catalogue = NOBODY
 
     @property
     def size(self) -> int:

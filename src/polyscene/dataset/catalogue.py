@@ -7,6 +7,7 @@ import polars as pl
 
 from polyscene.core.arrays import Array, Codes, Ragged, Times, offsets_of
 from polyscene.core.catalogue import Catalogue, Column, ColumnType
+from polyscene.core.contracts import NOBODY
 from polyscene.dataset.codemap import CodeMap
 from polyscene.dataset.live import NEVER, LiveCatalogue
 from polyscene.dataset.schema import attribute_type
@@ -37,6 +38,14 @@ def build_catalogue(frame: pl.DataFrame | None, codes: CodeMap, *, put_at: Times
         kinds, kind_names = _kinds(frame, rows, size)
         columns = {name: _column(frame[name], kind, rows, size) for name, kind in types.items()}
     return Catalogue(np.where(put_at == NEVER, 0, put_at), np.ones(size, bool), kinds, kind_names, columns)
+
+
+def build_people(frame: pl.DataFrame | None, codes: CodeMap) -> Catalogue:
+    """What a clean users table (``Tables.users``) says of each user code; None: nothing."""
+    if frame is None:
+        return NOBODY
+    attributes = frame.rename({"user": "item"}).drop("kind", "time", strict=False)
+    return build_catalogue(attributes, codes, put_at=np.zeros(len(codes), np.int64))
 
 
 def catalogue_as_of(puts: Iterable[tuple[int, ItemPut]], put_at: Times) -> LiveCatalogue:

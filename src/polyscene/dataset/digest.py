@@ -30,7 +30,7 @@ def digest_of_edges(edges: Edges | None) -> str:
 
 
 def digest_of_items(catalogue: Catalogue) -> str:
-    """Sha256 (hex) of all that is known of the items."""
+    """Sha256 (hex) of all that is known of the items, or of the users."""
     digest = sha256(msgspec.json.encode(catalogue.kind_names))
     for values in (catalogue.put_at, catalogue.active, catalogue.kinds):
         digest.update(_bytes(values))

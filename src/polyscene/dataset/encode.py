@@ -11,7 +11,7 @@ from polyscene.core.arrays import Array, Codes, Floats, RaggedTable, Times, offs
 from polyscene.core.contracts import Data, Edges
 from polyscene.core.errors import DataError
 from polyscene.core.queries import HISTORY_COLUMNS
-from polyscene.dataset.catalogue import build_catalogue
+from polyscene.dataset.catalogue import build_catalogue, build_people
 from polyscene.dataset.codemap import CodeMap
 from polyscene.dataset.live import NEVER
 from polyscene.dataset.order import history_order
@@ -73,6 +73,7 @@ def encode(
         actions=actions,
         scenarios=scenarios,
         edges=edges_of(tables.edges, items, users),
+        people=build_people(tables.users, users),
     )
     return Encoded(data, items, users)
 

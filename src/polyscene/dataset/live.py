@@ -21,10 +21,13 @@ MAX_ATTRIBUTES = 1_000
 
 
 class LiveCatalogue:
-    """What is known of each item code, growing; one thread writes and takes snapshots, many read those."""
+    """What is known of each code, growing; one thread writes and takes snapshots, many read those.
 
-    def __init__(self) -> None:
-        self.size = 0
+    `thing`: the word for what a code stands for, in faults.
+    """
+
+    def __init__(self, thing: str = "item") -> None:
+        self.size, self._thing = 0, thing
         self._put_at = Cells(NEVER, np.int64)
         self._active = Cells(False, bool)
         self._kinds = Cells(0, np.int16)
@@ -105,7 +108,7 @@ class LiveCatalogue:
             column = self._columns[name] = Attribute(type_of(name, value))
         fits = value is None or type_of(name, value) == column.type
         if not fits:
-            self.problems.append(_clash(record, name, column.type))
+            self.problems.append(_clash(record, name, column.type, self._thing))
         column.write(code, value if fits else None)
 
 
@@ -131,10 +134,10 @@ def check_types(records: Iterable[ItemPut], known: Mapping[str, ColumnType]) -> 
     return met
 
 
-def _clash(record: ItemPut, name: str, expected: ColumnType) -> str:
+def _clash(record: ItemPut, name: str, expected: ColumnType, thing: str = "item") -> str:
     value = record.attributes[name]
     found = type_of(name, value)
     return (
-        f"item {record.id!r}: attribute {name!r} is {str(value)[:60]!r} ({found}), but earlier items "
+        f"{thing} {record.id!r}: attribute {name!r} is {str(value)[:60]!r} ({found}), but earlier {thing}s "
         f"have a {expected} there; send a {expected} or use another name"
     )

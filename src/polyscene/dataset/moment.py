@@ -14,13 +14,15 @@ from polyscene.dataset.pasts import EVERYTHING, HistoryRows, Past, Pasts
 class Moment:
     """The world as of a log position. It never changes, so one request sees one world.
 
-    `codes` and `catalogue` know the same items. A user erased since is gone from every moment.
+    `codes` and `catalogue` know the same items; `people` has the users who said something of themselves. A
+    user erased since is gone from every moment.
     """
 
     position: int
     codes: CodeMap
     users: CodeMap
     catalogue: Catalogue
+    people: Catalogue
     actions: tuple[str, ...]
     scenarios: tuple[str, ...]
     pasts: Pasts

@@ -19,8 +19,9 @@ from polyscene.dataset.live import LiveCatalogue, check_types
 from polyscene.dataset.moment import Moment
 from polyscene.dataset.names import Names
 from polyscene.dataset.pasts import HistoryRows, Pasts
+from polyscene.dataset.people import People, people_of
 from polyscene.dataset.times import EARLIEST
-from polyscene.events.event import IMPRESSION, Event, ItemPut, Record
+from polyscene.events.event import IMPRESSION, Erasure, Event, ItemPut, Record
 from polyscene.events.log import Columns, LogReader
 
 CHUNK = 10_000
@@ -70,7 +71,7 @@ class World:
     @property
     def problems(self) -> tuple[str, ...]:
         """The newest faults met in item puts, such as an attribute whose type changed."""
-        return tuple(self._live.problems)
+        return (*self._live.problems, *self._people.problems)
 
     @property
     def codes(self) -> CodeMap:
@@ -86,6 +87,11 @@ class World:
     def catalogue(self) -> Catalogue:
         """The items as of now."""
         return self._now.catalogue
+
+    @property
+    def people(self) -> Catalogue:
+        """What users say of themselves as of now, by user code."""
+        return self._now.people
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -157,7 +163,7 @@ class World:
                 self._absorb(records, position)
                 more = len(records) == CHUNK
             if absorbed:
-                self._now = self._moment(position, self._live.snapshot())
+                self._now = self._moment(position, self._live.snapshot(), self._people.snapshot())
             return absorbed
 
     def as_of(self, position: int) -> Moment:
@@ -180,7 +186,9 @@ class World:
         with self._moments_lock:
             if position not in self._moments:
                 columns, puts = self._log.columns(position), self._log.item_puts(position)
-                self._moments[position] = self._moment(position, self._catalogue(columns, puts).snapshot())
+                items, said = self._catalogue(columns, puts), self._log.user_puts(until=position)
+                people = people_of(said, self._names.users, self._pasts.guests, position)
+                self._moments[position] = self._moment(position, items.snapshot(), people.snapshot())
                 if len(self._moments) > MOMENTS:
                     del self._moments[next(iter(self._moments))]
             return self._moments[position]
@@ -206,7 +214,8 @@ class World:
             when = "" if at is None else f" before {at}"
             raise DataError(f"log: no events{when}; post events or ingest a data set first")
         rows = {name: getattr(columns, name) for name in HISTORY_COLUMNS}
-        users, histories = group(self._guests(at).people(columns.user), rows, columns.position)
+        guests, said = self._guests(at), self._log.user_puts(until=now.position)
+        users, histories = group(guests.people(columns.user), rows, columns.position)
         last = int(columns.time.max())
         return Data(
             users=users,
@@ -217,6 +226,9 @@ class World:
             actions=now.actions,
             scenarios=now.scenarios,
             edges=self._edges(at),
+            people=people_of(
+                [each for each in said if at is None or each[1].time < at], self._names.users, guests
+            ).snapshot(),
         )
 
     def _guests(self, at: int | None) -> Guests:
@@ -248,9 +260,12 @@ class World:
         columns, puts = self._log.columns(position), self._log.item_puts(position)
         self._names.mirror()
         self._live = self._catalogue(columns, puts)
-        self._pasts.restart(self._log.merges(position), position)
-        self._changed = max(_last_first(columns), puts[-1][0] if puts else 0)
-        self._now = self._moment(position, self._live.snapshot())
+        merges, said = self._log.merges(position), self._log.user_puts(until=position)
+        self._pasts.restart(merges, position)
+        self._people = People(self._log, self._names.users, self._pasts.guests, said)
+        last = [each[-1][0] for each in (puts, merges, said) if each]
+        self._changed = max(_last_first(columns), *last, 0)
+        self._now = self._moment(position, self._live.snapshot(), self._people.snapshot())
 
     def _absorb(self, records: Sequence[tuple[int, Record]], position: int) -> None:
         self._names.learn([record for _, record in records])
@@ -263,16 +278,20 @@ class World:
                 self._live.put(items.code(record.id), record)
                 touched = True
         self._pasts.absorb(records, position)
-        if touched:
+        if any(isinstance(record, Erasure) for _, record in records):
+            with self._moments_lock:
+                self._moments.clear()
+        if self._people.absorb(records, position) or touched:
             self._changed = position
 
-    def _moment(self, position: int, catalogue: Catalogue) -> Moment:
+    def _moment(self, position: int, catalogue: Catalogue, people: Catalogue) -> Moment:
         names = self._names
         return Moment(
             position=position,
             codes=names.items.prefix(catalogue.size),
             users=names.users,
             catalogue=catalogue,
+            people=people,
             actions=names.actions,
             scenarios=names.scenarios,
             pasts=self._pasts,

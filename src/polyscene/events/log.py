@@ -145,8 +145,8 @@ class LogReader(Protocol):
         """All item puts with a position up to and including `until`, by position."""
         ...
 
-    def user_puts(self, user: str) -> list[tuple[int, UserPut]]:
-        """All puts of one user id, by position; none for an unknown one."""
+    def user_puts(self, user: str | None = None, until: int | None = None) -> list[tuple[int, UserPut]]:
+        """All puts of users, or of one, with a position up to and including `until`, by position."""
         ...
 
     def edge_puts(self, until: int | None = None) -> list[tuple[int, EdgePut]]:

@@ -196,9 +196,9 @@ class MemoryLog:
         """All item puts with a position up to and including `until`, by position."""
         return self._all(ItemPut, until)
 
-    def user_puts(self, user: str) -> list[tuple[int, UserPut]]:
-        """All puts of one user id, by position."""
-        return [(at, put) for at, put in self._all(UserPut) if put.id == user]
+    def user_puts(self, user: str | None = None, until: int | None = None) -> list[tuple[int, UserPut]]:
+        """All puts of users, or of one, with a position up to and including `until`, by position."""
+        return [(at, put) for at, put in self._all(UserPut, until) if user in (None, put.id)]
 
     def edge_puts(self, until: int | None = None) -> list[tuple[int, EdgePut]]:
         """All edge puts with a position up to and including `until`, by position."""

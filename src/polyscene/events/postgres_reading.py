@@ -48,7 +48,7 @@ _UNTIL = "position + 0 <= %s"
 _TAIL = f"{_EVENTS} WHERE user_code = {_USER} AND {_UNTIL} ORDER BY time DESC, position DESC LIMIT %s"
 _PUTS = "SELECT position, type, payload FROM puts"
 _PUTS_OF_TYPE = f"{_PUTS} WHERE type = %s AND position <= %s ORDER BY position"
-_PUTS_OF_USER = f"{_PUTS} WHERE type = {USER_PUT} AND code = {_USER} ORDER BY position"
+_PUTS_OF_USER = f"{_PUTS} WHERE {_UNTIL} AND type = {USER_PUT} AND code = {_USER} ORDER BY position"
 _NAMES = "SELECT code, name FROM names WHERE family = %s AND code >= %s ORDER BY code"
 _EDGES = """
 SELECT position, type, payload FROM puts JOIN (
@@ -208,9 +208,12 @@ class PostgresReader:
         """All item puts with a position up to and including `until`, by position."""
         return self._puts(_PUTS_OF_TYPE, (ITEM_PUT, _NO_LIMIT if until is None else until))
 
-    def user_puts(self, user: str) -> list[tuple[int, UserPut]]:
-        """All puts of one user id, by position."""
-        return self._puts(_PUTS_OF_USER, (user,))
+    def user_puts(self, user: str | None = None, until: int | None = None) -> list[tuple[int, UserPut]]:
+        """All puts of users, or of one, with a position up to and including `until`, by position."""
+        last = _NO_LIMIT if until is None else until
+        if user is None:
+            return self._puts(_PUTS_OF_TYPE, (USER_PUT, last))
+        return self._puts(_PUTS_OF_USER, (last, user))
 
     def edge_puts(self, until: int | None = None) -> list[tuple[int, EdgePut]]:
         """All edge puts with a position up to and including `until`, by position."""

@@ -43,7 +43,7 @@ _ITEM = "(SELECT code FROM names WHERE family = 1 AND name = ?)"
 _TAIL = f"{_EVENTS} WHERE user = {_USER} AND position <= ? ORDER BY time DESC, position DESC LIMIT ?"
 _PUTS = "SELECT position, type, payload FROM puts"
 _PUTS_OF_TYPE = f"{_PUTS} WHERE type = ? AND position <= ? ORDER BY position"
-_PUTS_OF_USER = f"{_PUTS} WHERE type = {USER_PUT} AND code = {_USER} ORDER BY position"
+_PUTS_OF_USER = f"{_PUTS} WHERE position <= ? AND type = {USER_PUT} AND code = {_USER} ORDER BY position"
 _COLUMNS = "SELECT position, user, item, action, scenario, time, value FROM events WHERE position <= ?"
 _USER_COLUMNS = f"{_COLUMNS} AND user = {_USER} ORDER BY time, position"
 _COLUMN_TYPES = np.dtype(
@@ -200,9 +200,12 @@ class SqliteReader:
         """All item puts with a position up to and including `until`, by position."""
         return self._puts(_PUTS_OF_TYPE, (ITEM_PUT, _NO_LIMIT if until is None else until))
 
-    def user_puts(self, user: str) -> list[tuple[int, UserPut]]:
-        """All puts of one user id, by position."""
-        return self._puts(_PUTS_OF_USER, (user,))
+    def user_puts(self, user: str | None = None, until: int | None = None) -> list[tuple[int, UserPut]]:
+        """All puts of users, or of one, with a position up to and including `until`, by position."""
+        last = _NO_LIMIT if until is None else until
+        if user is None:
+            return self._puts(_PUTS_OF_TYPE, (USER_PUT, last))
+        return self._puts(_PUTS_OF_USER, (last, user))
 
     def edge_puts(self, until: int | None = None) -> list[tuple[int, EdgePut]]:
         """All edge puts with a position up to and including `until`, by position."""

@@ -132,7 +132,7 @@ def compress_bundle(
         settings = workspace.train
         run = Run(
             seed=settings.seed,
-            view=StillView(data.catalogue),
+            view=StillView.of(data),
             threads=settings.threads,
             progress=progress,
         )

@@ -120,7 +120,7 @@ class Exam:
         """The circumstances of a fit."""
         return Run(
             seed=self.seed,
-            view=StillView(self.data.catalogue),
+            view=StillView.of(self.data),
             progress=self.progress,
             validate=None if self.valid is None else validation(self.valid),
             holdout=self.valid,

@@ -79,7 +79,7 @@ def standings(
 
     def run(holdout: Holdout | None) -> Run:
         judge = None if holdout is None else validation(holdout, VALIDATED)
-        view = StillView(data.catalogue)
+        view = StillView.of(data)
         return Run(seed=seed, view=view, progress=progress, validate=judge, holdout=holdout)
 
     adapted = config.fit(data, run(valid))

@@ -21,7 +21,7 @@ KEPT = 4
 
 
 class MomentView:
-    """The catalogue of the moment that is being answered; outside of an answer, the live one.
+    """Items and users as of the moment that is being answered; outside of an answer, the live ones.
 
     One loaded bundle thus serves the present and replays the past.
     """
@@ -36,9 +36,15 @@ class MomentView:
         moment = self._moment.get()
         return self._live.catalogue if moment is None else moment.catalogue
 
+    @property
+    def people(self) -> Catalogue:
+        """The users as the present answer may see them."""
+        moment = self._moment.get()
+        return self._live.people if moment is None else moment.people
+
     @contextmanager
     def at(self, moment: Moment) -> Iterator[None]:
-        """While open, parts see the catalogue of `moment`."""
+        """While open, parts see the items and users of `moment`."""
         token = self._moment.set(moment)
         try:
             yield

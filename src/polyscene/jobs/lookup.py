@@ -1,6 +1,5 @@
 """What a person wants to see of items and users: titles, attributes, histories, a search."""
 
-from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,8 +8,9 @@ from polyscene.core.arrays import Ragged
 from polyscene.core.catalogue import Catalogue, Column
 from polyscene.core.errors import NotFoundError
 from polyscene.dataset.moment import Moment
+from polyscene.dataset.people import together
 from polyscene.dataset.world import World
-from polyscene.events.event import EdgePut, Event, UserPut
+from polyscene.events.event import EdgePut, Event
 from polyscene.events.log import LogReader
 
 TITLES = ("title", "name")
@@ -102,14 +102,12 @@ class Lookup:
                 f"users: no user {user!r} was ever put or seen; post its events, or PUT /v1/users/ID"
             )
         group, times = moment.group(user), moment.past(user).rows["time"]
-        attributes: dict[str, Any] = {}
-        for each in reversed(group):
-            attributes |= _folded(put for _, put in self._log.user_puts(each))
+        puts = [[put for _, put in self._log.user_puts(each)] for each in group]
         return {
             "id": user,
             "answers_as": group[0],
             "guests": group[1:],
-            "attributes": attributes,
+            "attributes": together(user, puts).attributes,
             "events": len(times),
             "first": int(times[0]) if len(times) else None,
             "last": int(times[-1]) if len(times) else None,
@@ -162,14 +160,6 @@ class Lookup:
             titles = [(_title(catalogue, code) or name).casefold() for code, name in enumerate(names)]
             self._folded = (catalogue, titles)
         return self._folded[1]
-
-
-def _folded(puts: Iterable[UserPut]) -> dict[str, Any]:
-    """What the puts of one id say in the end."""
-    attributes: dict[str, Any] = {}
-    for put in puts:
-        attributes = {**(attributes if put.patch else {}), **put.attributes}
-    return {name: value for name, value in attributes.items() if value is not None}
 
 
 def _erased(name: str) -> bool:

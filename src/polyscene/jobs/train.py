@@ -172,7 +172,7 @@ def _run(workspace: Workspace, request: TrainRequest, data: Data, progress: Prog
     budget_s = settings.budget_s if request.budget_s is None else request.budget_s
     return Run(
         seed=settings.seed if request.seed is None else request.seed,
-        view=StillView(data.catalogue),
+        view=StillView.of(data),
         threads=settings.threads,
         budget_s=budget_s or None,
         progress=progress,

@@ -53,7 +53,7 @@ class ContentKnn(Config, frozen=True, kw_only=True, tag="content_knn"):
             space = fit_terms(data.catalogue, touched, self.text, self.attributes, sentences=sentences)
         else:
             space = self._content().fit(data.catalogue, touched, run.seed)
-        return ContentKnnPart(self, space, run.view or StillView(data.catalogue))
+        return ContentKnnPart(self, space, run.view or StillView.of(data))
 
     def load(self, state: State, run: Run) -> "ContentKnnPart":
         """The part as it was saved.

@@ -62,7 +62,7 @@ class ContentVectors(NextItemConfig, frozen=True, kw_only=True, tag="content_vec
             DataError: A named attribute does not exist.
             ConfigError: The device or the sentence encoder does not exist here, or the loss diverged.
         """
-        rows, view = touched(data), run.view or StillView(data.catalogue)
+        rows, view = touched(data), run.view or StillView.of(data)
         space = self._content().fit(data.catalogue, rows.codes, run.seed)
         row = rows.of(data.histories["item"])
         table = RaggedTable(data.histories.offsets, {"row": row}).where(row >= 0)

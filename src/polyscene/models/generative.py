@@ -107,7 +107,7 @@ class Generative(Trained, frozen=True, kw_only=True, tag="generative"):
             else:
                 given = self._give(data, rows, sequences, run)
             prior = np.bincount(sequences.values, minlength=len(rows)).astype(np.float32)
-            view = run.view or StillView(data.catalogue)
+            view = run.view or StillView.of(data)
             part = GenerativePart(given, network, prior, self.beam, view)
             self._train(part, sequences, run, identity(self, data))
         return part

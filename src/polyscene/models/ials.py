@@ -3,7 +3,7 @@
 Legend: B queries, C content dimensions, D factors, I item codes, N items, R item rows of the part.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -48,6 +48,10 @@ class Ials(Config, frozen=True, kw_only=True, tag="ials"):
     stays as it is. Such factors are short, so such items rank low beside touched ones: `lift` multiplies
     their scores. Items without content stay unscored.
 
+    With `people` (``{"text": []}`` for labels and numbers) a query whose history holds no touched item is
+    answered from what its user says of themselves, by such a regression of users' vectors on their
+    attributes. Users who say nothing stay unscored.
+
     Source: Hu, Koren and Volinsky (2008), fitted by the `implicit` library; content to factors as in
     Gantner et al. (2010), by least squares. The fold-in is ours: item
     factors are kept in the basis where the regularised Gram matrix is the identity and the popularity-
@@ -60,6 +64,7 @@ class Ials(Config, frozen=True, kw_only=True, tag="ials"):
     l2: Annotated[float, Meta(gt=0)] = 10.0
     epochs: Annotated[int, Meta(ge=1)] = 15
     content: Content | None = None
+    people: Content | None = None
     lift: Annotated[float, Meta(gt=0)] = 1.0
 
     def fit(self, data: Data, run: Run, warm: "IalsPart | None" = None) -> "IalsPart":
@@ -86,7 +91,8 @@ class Ials(Config, frozen=True, kw_only=True, tag="ials"):
             model.fit(touched_UR, show_progress=False, callback=lambda *_: bar.advance())
         popularity = np.bincount(touched_UR.indices, minlength=len(rows))
         vectors, spread = _whiten(model.item_factors.astype(np.float64), popularity, self.l2)
-        return IalsPart(rows, vectors, spread, self.alpha, self._newcomers(data, rows, vectors, run))
+        part = IalsPart(rows, vectors, spread, self.alpha, self._newcomers(data, rows, vectors, run))
+        return replace(part, strangers=self._strangers(data, part, run))
 
     def load(self, state: State, run: Run) -> "IalsPart":
         """The factors as they were saved.
@@ -101,19 +107,31 @@ class Ials(Config, frozen=True, kw_only=True, tag="ials"):
                 raise ConfigError("ials: loading with content needs Run(view=...), the catalogue it is in")
             space = self.content.load(unpack(state, "space"))
             newcomers = Newcomers(space, tensors["guess"], run.view)
+        strangers = None
+        if self.people is not None and "people.guess" in tensors:
+            if run.view is None:
+                raise ConfigError("ials: loading with people needs Run(view=...), where they are told of")
+            space = self.people.load(unpack(state, "people"))
+            strangers = Strangers(space, tensors["people.guess"], run.view)
         rows = Rows(tensors["codes"])
-        return IalsPart(rows, tensors["vectors"], tensors["spread"], self.alpha, newcomers)
+        return IalsPart(rows, tensors["vectors"], tensors["spread"], self.alpha, newcomers, strangers)
 
     def _newcomers(self, data: Data, rows: Rows, vectors_RD: Floats, run: Run) -> "Newcomers | None":
         """How to place items by their content, if that is asked for."""
         if self.content is None:
             return None
         space = self.content.fit(data.catalogue, rows.codes, run.seed)
-        content_RE, known_R = _with_one(space.vectors(data.catalogue, rows.codes))
-        x_RE = content_RE[known_R].astype(np.float64)
-        gram_EE = x_RE.T @ x_RE + RIDGE * np.eye(x_RE.shape[1])
-        guess_ED = self.lift * linalg.solve(gram_EE, x_RE.T @ vectors_RD[known_R], assume_a="pos")
-        return Newcomers(space, guess_ED.astype(np.float32), run.view or StillView(data.catalogue))
+        guess_ED = self.lift * _regressed(space.vectors(data.catalogue, rows.codes), vectors_RD)
+        return Newcomers(space, guess_ED.astype(np.float32), run.view or StillView.of(data))
+
+    def _strangers(self, data: Data, part: "IalsPart", run: Run) -> "Strangers | None":
+        """How to place users by what they say of themselves, if that is asked for."""
+        if self.people is None:
+            return None
+        space = self.people.fit(data.people, data.users, run.seed)
+        vectors_UD = part.query_vectors(Queries.of_histories(data.histories, data.size))
+        guess_ED = _regressed(space.vectors(data.people, data.users), vectors_UD)
+        return Strangers(space, guess_ED.astype(np.float32), run.view or StillView.of(data))
 
 
 @dataclass(slots=True, eq=False)
@@ -148,6 +166,25 @@ class Newcomers:
         return State({**inner.tensors, "guess": self.guess}, inner.meta)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Strangers:
+    """Vectors of users without history. Shapes: `guess` (C + 1, D) from attributes and 1 to vectors."""
+
+    space: ContentSpace
+    guess: Floats
+    view: View
+
+    def vectors(self, users: Codes) -> tuple[Floats, Bools]:
+        """(B, D) vectors, and of whom nothing is known (B,): theirs are zeros."""
+        told_BE, known_B = _with_one(self.space.vectors(self.view.people, users))
+        return (told_BE @ self.guess) * known_B[:, None], ~known_B
+
+    def state(self) -> State:
+        """The space and the way from it to vectors."""
+        inner = pack({"people": self.space})
+        return State({**inner.tensors, "people.guess": self.guess}, inner.meta)
+
+
 @dataclass(frozen=True, slots=True)
 class IalsPart:
     """Shapes: `vectors` (R, D) with ``vectors.T @ vectors + l2 term = I``; `spread` (D,) float32.
@@ -160,6 +197,7 @@ class IalsPart:
     spread: Floats
     alpha: float
     newcomers: Newcomers | None = None
+    strangers: Strangers | None = None
     effect: ClassVar[frozenset[Effect]] = frozenset({Effect.ADDS})
 
     def __call__(self, queries: Queries, slates: Slates) -> Slates:
@@ -168,8 +206,7 @@ class IalsPart:
 
     def score_all(self, queries: Queries) -> Scores:
         """(B, I) inner products."""
-        history_BR = interactions(queries.history, self.rows)
-        users_BD, strange_B = self._fold_in(history_BR), np.diff(history_BR.indptr) == 0
+        users_BD, strange_B = self._users(queries)
         scores_BR = users_BD @ self.vectors.T
         scores_BR[strange_B] = -np.inf
         scores_BI = self.rows.spread(scores_BR, queries.allowed.size)
@@ -188,14 +225,28 @@ class IalsPart:
         return np.concatenate([self.rows.codes, codes]), np.concatenate([self.vectors, vectors_ND])
 
     def query_vectors(self, queries: Queries) -> Floats:
-        """(B, D) solved from the histories."""
-        return self._fold_in(interactions(queries.history, self.rows))
+        """(B, D) solved from the histories; of users without one, guessed from what they say."""
+        return self._users(queries)[0]
 
     def state(self) -> State:
         """The item vectors, their codes and what the fold-in needs."""
-        more = State() if self.newcomers is None else self.newcomers.state()
         tensors = {"codes": self.rows.codes, "vectors": self.vectors, "spread": self.spread}
-        return State({**more.tensors, **tensors}, more.meta)
+        whole = State(tensors)
+        for more in (self.newcomers, self.strangers):
+            if more is not None:
+                each = more.state()
+                whole = State({**whole.tensors, **each.tensors}, {**whole.meta, **each.meta})
+        return whole
+
+    def _users(self, queries: Queries) -> tuple[Floats, Bools]:
+        """(B, D) vectors, and of which query neither history nor user tells anything (B,)."""
+        history_BR = interactions(queries.history, self.rows)
+        users_BD, strange_B = self._fold_in(history_BR), np.diff(history_BR.indptr) == 0
+        if self.strangers is not None and strange_B.any():
+            told_bD, unknown_b = self.strangers.vectors(queries.users[strange_B])
+            users_BD[strange_B] = told_bD
+            strange_B[strange_B] = unknown_b
+        return users_BD, strange_B
 
     def _fold_in(self, history_BR: sparse.csr_matrix) -> Floats:
         folded = np.empty((history_BR.shape[0], self.vectors.shape[1]), np.float32)
@@ -230,6 +281,15 @@ class IalsPart:
             before, size = size, _dots(rest, scaled)
             move = scaled + size / np.maximum(before, np.finfo(np.float32).tiny) * move
         return found
+
+
+def _regressed(told_NC: Floats, vectors_ND: Floats) -> Array:
+    """(C + 1, D) float64: what gives the vectors of those of whom something is told; a ridge regression."""
+    told_NE, known_N = _with_one(told_NC)
+    x_NE = told_NE[known_N].astype(np.float64)
+    gram_EE = x_NE.T @ x_NE + RIDGE * np.eye(x_NE.shape[1])
+    guess_ED: Array = linalg.solve(gram_EE, x_NE.T @ vectors_ND[known_N], assume_a="pos")
+    return guess_ED
 
 
 def _with_one(content_NC: Floats) -> tuple[Floats, Bools]:

@@ -46,18 +46,22 @@ class TwoTower(NextItemConfig, frozen=True, kw_only=True, tag="two_tower"):
     reads id and `content`; both have one hidden layer of width `hidden`. Their cosine is divided by
     `temperature`. `id_dropout` is the share of items that learn to do without their id, so that items put
     after the fit are ranked by content, or as an unknown item where they have none; ``content=null`` leaves
-    them out. See `NextItemConfig` for what it learns by, `Trained` for how. Unknown items of a history are
-    skipped; an empty history gets the log popularity.
+    them out. With `people` the user tower also reads what users say of themselves, by default labels and
+    numbers; a share `history_dropout` of what it learns from shows it nothing else, so that users without a
+    history are answered too. See `NextItemConfig` for what it learns by, `Trained` for how. Unknown items
+    of a history are skipped; who has none known, and says nothing, gets the log popularity.
 
     Source: Covington et al. 2016 and Yi et al. 2019 (two towers, softmax over a batch corrected by logQ),
-    with the mixed negatives of Yang et al. 2020; the weights by place are ours. People are known by their
-    histories alone.
+    with the mixed negatives of Yang et al. 2020; the weights by place are ours. Known users have no row of
+    their own.
     """
 
     hidden: Positive = 128
     temperature: Annotated[float, msgspec.Meta(gt=0)] = 0.1
     content: Content | None = Content()
     id_dropout: Share = 0.1
+    people: Content | None = Content(text=())
+    history_dropout: Share = 0.1
     loss: LossKind = "sampled"
     negatives: Positive = 1024
     sampler: SamplerKind = "mixed"
@@ -68,33 +72,50 @@ class TwoTower(NextItemConfig, frozen=True, kw_only=True, tag="two_tower"):
         """Learns to predict each event from those before it; see `Learning.fit`.
 
         Raises:
-            DataError: `content` names an attribute that does not exist.
+            DataError: `content` or `people` names an attribute that does not exist.
         """
-        codes = touched(data).codes
-        space = None if self.content is None else self.content.fit(data.catalogue, codes, run.seed)
-        view = run.view or StillView(data.catalogue)
-        fitted = self._learning(space, view, codes).fit(data, run, None if warm is None else warm.inner)
-        return TwoTowerPart(fitted, space, view)
+        codes, view = touched(data).codes, run.view or StillView.of(data)
+        spaces = Spaces(
+            None if self.content is None else self.content.fit(data.catalogue, codes, run.seed),
+            None if self.people is None else self.people.fit(data.people, data.users, run.seed),
+        )
+        fitted = self._learning(spaces, view, codes).fit(data, run, None if warm is None else warm.inner)
+        return TwoTowerPart(fitted, spaces, view)
 
     def load(self, state: State, run: Run) -> "TwoTowerPart":
         """The part as it was saved; see `Learning.load`.
 
         Raises:
-            ConfigError: The model reads content and the run has no view to read it from.
+            ConfigError: The model reads content or people and the run has no view to read them from.
         """
-        if self.content is not None and run.view is None:
-            raise ConfigError("two_tower: loading one with content needs Run(view=...), the catalogue")
+        if (self.content or self.people) and run.view is None:
+            raise ConfigError("two_tower: loading one with content or people needs Run(view=...)")
         view = run.view or StillView(Catalogue.bare(0))
-        space = None if self.content is None else self.content.load(unpack(state, "content"))
+        spaces = Spaces(
+            None if self.content is None else self.content.load(unpack(state, "content")),
+            None if self.people is None else self.people.load(unpack(state, "people")),
+        )
         inner = unpack(state, "inner")
         codes: Codes = inner.tensors.get("codes", np.zeros(0, np.int32))
-        return TwoTowerPart(self._learning(space, view, codes).load(inner, run), space, view)
+        return TwoTowerPart(self._learning(spaces, view, codes).load(inner, run), spaces, view)
 
-    def _learning(self, space: ContentSpace | None, view: View, codes: Codes) -> "Learning[Network]":
-        content_RC = None
-        if space is not None and space.dim:
-            content_RC = torch.from_numpy(space.vectors(view.catalogue, codes))
-        return Learning(self, lambda rows, chance: Network(self, rows, content_RC, chance))
+    def _learning(self, spaces: "Spaces", view: View, codes: Codes) -> "Learning[Network]":
+        items, people, content_RC = spaces.items, spaces.people, None
+        if items is not None and items.dim:
+            content_RC = torch.from_numpy(items.vectors(view.catalogue, codes))
+        width = 0 if people is None else people.dim
+        tellers = None if people is None or not width else lambda users: people.vectors(view.people, users)
+        return Learning(
+            self, lambda rows, chance: Network(self, (rows, width), content_RC, chance), people=tellers
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Spaces:
+    """What is made of what items, and users, say of themselves; None: not read."""
+
+    items: ContentSpace | None
+    people: ContentSpace | None
 
 
 class Network(HistoryNetwork):
@@ -103,15 +124,18 @@ class Network(HistoryNetwork):
     by_item: ClassVar[tuple[str, ...]] = ("table.ids",)
 
     def __init__(
-        self, config: TwoTower, rows: int, content_RC: Tensor | None, chance: torch.Generator
+        self, config: TwoTower, sizes: tuple[int, int], content_RC: Tensor | None, chance: torch.Generator
     ) -> None:
         super().__init__()
+        rows, width = sizes
         dim, self.temperature = config.dim, config.temperature
+        self.alone, self.chance = config.history_dropout, chance
         content_RC = None if content_RC is None else content_RC.to(chance.device)
         self.table = ItemTable(rows, dim, chance, content_RC, config.id_dropout)
         self.weights = nn.Parameter(torch.zeros(config.max_len, device=chance.device))
         self.drop = Dropout(config.dropout, chance)
-        self.user_hidden = linear(2 * dim, config.hidden, chance)
+        self.person = linear(width, dim, chance) if width else None
+        self.user_hidden = linear(3 * dim if width else 2 * dim, config.hidden, chance)
         self.user_output = linear(config.hidden, dim, chance)
         self.item_hidden = linear(dim, config.hidden, chance)
         self.item_output = linear(config.hidden, dim, chance)
@@ -124,8 +148,27 @@ class Network(HistoryNetwork):
         logits_LL = self.weights[distances(length, len(self.weights), x_BLD.device)]
         mean_BLD = (logits_LL + causal_mask(x_BLD)).softmax(1) @ x_BLD
         x_xF = sequences.picked(torch.cat([x_BLD, mean_BLD], 2), newest=newest)
-        hidden_xF = self.drop(functional.silu(self.user_hidden(x_xF)))
-        vectors_xD = x_xF[..., : self.user_output.out_features] + self.user_output(hidden_xF)
+        return self.user(x_xF, sequences.people)
+
+    def strangers(self, people_BC: Tensor) -> Tensor:
+        """(B, D) what users without history expect, by what they say of themselves."""
+        return self.user(people_BC.new_zeros(len(people_BC), 2 * self.user_output.out_features), people_BC)
+
+    def user(self, read_xF: Tensor, people_BC: Tensor | None) -> Tensor:
+        """(..., D) the user tower: unit vectors over the temperature, of what was read of each history."""
+        if self.person is not None:
+            shape = (*read_xF.shape[:-1], 1)
+            if self.training and self.alone:
+                lot_x1 = torch.rand(shape, generator=self.chance, device=read_xF.device)
+                read_xF = read_xF * (lot_x1 >= self.alone)
+            told_BC = people_BC
+            if told_BC is None:
+                told_BC = read_xF.new_zeros(len(read_xF), self.person.in_features)
+            told_BD = self.person(told_BC)
+            told_xD = told_BD if read_xF.dim() == 2 else told_BD[:, None].expand(*shape[:-1], -1)
+            read_xF = torch.cat([read_xF, told_xD], -1)
+        hidden_xF = self.drop(functional.silu(self.user_hidden(read_xF)))
+        vectors_xD = read_xF[..., : self.user_output.out_features] + self.user_output(hidden_xF)
         return functional.normalize(vectors_xD, dim=-1) / self.temperature
 
     def outputs(self) -> Tensor:
@@ -144,7 +187,7 @@ class TwoTowerPart:
     """Both towers; vectors of items without events are made once per catalogue."""
 
     inner: NextItemPart
-    space: ContentSpace | None
+    spaces: Spaces
     view: View
     _cold: tuple[Catalogue, Codes, Floats] | None = None
     effect: ClassVar[frozenset[Effect]] = frozenset({Effect.ADDS})
@@ -178,7 +221,7 @@ class TwoTowerPart:
         return np.concatenate([known, codes]).astype(np.int32), np.concatenate([items_RD, vectors_ND])
 
     def query_vectors(self, queries: Queries) -> Floats:
-        """(B, D) the user tower's vectors; zeros where no event is known."""
+        """(B, D) the user tower's vectors; zeros where nothing is known."""
         return self.encode(queries)
 
     def encode(self, queries: Queries) -> Floats:
@@ -187,19 +230,19 @@ class TwoTowerPart:
 
     def state(self) -> State:
         """Every weight, and the content space."""
-        parts = {"inner": self.inner}
-        return pack(parts if self.space is None else {**parts, "content": self.space})
+        parts = {"inner": self.inner, "content": self.spaces.items, "people": self.spaces.people}
+        return pack({name: part for name, part in parts.items() if part is not None})
 
     def _without_events(self) -> tuple[Codes, Floats]:
         """Codes (N,) of items that were not trained on, and their vectors (N, D), by content alone."""
-        catalogue, network = self.view.catalogue, self.inner.network
+        catalogue, network, space = self.view.catalogue, self.inner.network, self.spaces.items
         assert isinstance(network, Network)
         if self._cold is None or self._cold[0] is not catalogue:
             every: Codes = np.arange(catalogue.size, dtype=np.int32)
-            codes = every[self.inner.rows.of(every) < 0] if self.space is not None else every[:0]
+            codes = every[self.inner.rows.of(every) < 0] if space is not None else every[:0]
             content_NC = np.zeros((len(codes), 0), np.float32)
-            if self.space is not None:
-                content_NC = self.space.vectors(catalogue, codes)
+            if space is not None:
+                content_NC = space.vectors(catalogue, codes)
             with torch.inference_mode():
                 content = torch.from_numpy(content_NC).to(network.device)
                 vectors_ND: Floats = network.item(network.table.cold(content)).cpu().numpy()

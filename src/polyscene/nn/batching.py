@@ -22,6 +22,7 @@ class Padded:
     Shapes: `rows` (B, L) int64 item rows; `ages` (B, L) int64, positions counted from the end, 0 at the
     newest event; `real` (B, L) bool, False where padded; `last` (B,) int64 place of the newest event.
     `times`, where they are read: (B, L) int64 seconds of the events, and of what each takes for now.
+    `people`, where that is read: (B, C) what the users say of themselves.
     """
 
     rows: Tensor
@@ -29,6 +30,7 @@ class Padded:
     real: Tensor
     last: Tensor
     times: tuple[Tensor, Tensor] | None = None
+    people: Tensor | None = None
 
     @classmethod
     def of(cls, values: Array, starts: Array, lengths: Array, device: torch.device) -> "Padded":
@@ -50,6 +52,10 @@ class Padded:
         then, now = (torch.from_numpy(each).to(self.rows.device)[places_BL] for each in (seconds, sights))
         return replace(self, times=(then, now))
 
+    def told(self, people_BC: Array) -> "Padded":
+        """The same with what the users say of themselves."""
+        return replace(self, people=torch.from_numpy(people_BC).to(self.rows.device))
+
     def picked(self, x_BLD: Tensor, *, newest: bool) -> Tensor:
         """(B, D) the vectors of the newest events if `newest`, else all (B, L, D)."""
         return x_BLD[torch.arange(x_BLD.shape[0], device=x_BLD.device), self.last] if newest else x_BLD
@@ -57,7 +63,8 @@ class Padded:
     def between(self, some: slice) -> "Padded":
         """The sequences of a slice."""
         times = None if self.times is None else (self.times[0][some], self.times[1][some])
-        return Padded(self.rows[some], self.ages[some], self.real[some], self.last[some], times)
+        people = None if self.people is None else self.people[some]
+        return Padded(self.rows[some], self.ages[some], self.real[some], self.last[some], times, people)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +90,7 @@ class NextItem:
 
     Sequences of like length share a batch of about `batch_size` events, so little is padding; a sequence
     of one event has nothing to predict and is left out. `times`, if set: (N,) seconds of all events, and of
-    what each takes for now; see `Padded`.
+    what each takes for now; `people`, if set: (U, C) beside the sequences; see `Padded`.
     """
 
     def __init__(
@@ -91,11 +98,12 @@ class NextItem:
     ) -> None:
         lengths = np.minimum(sequences.lengths - 1, max_len)
         chosen = np.flatnonzero(lengths >= 1)
-        self._values = sequences.values
+        self._values, self._chosen = sequences.values, chosen
         self._lengths = lengths[chosen]
         self._starts = sequences.offsets[1:][chosen] - self._lengths - 1
         self._seed, self._device = seed, device
         self.times: tuple[Array, Array] | None = None
+        self.people: Array | None = None
         edges = bucket_edges(max_len)
         bucket = np.searchsorted(edges, self._lengths)
         self._buckets = [
@@ -123,6 +131,8 @@ class NextItem:
         inputs = Padded.of(self._values, starts, lengths, self._device)
         if self.times is not None:
             inputs = inputs.timed(*self.times, starts)
+        if self.people is not None:
+            inputs = inputs.told(self.people[self._chosen[group]])
         following = Padded.of(self._values, starts + 1, lengths, self._device)
         return Batch(inputs, following.rows[following.real])
 

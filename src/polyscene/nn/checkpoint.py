@@ -33,8 +33,8 @@ STATE = "state.safetensors"
 
 def identity(config: Config, data: Data) -> str:
     """Sha256 (hex) of a config and all that it learns from."""
-    digests = digest_of(data), digest_of_items(data.catalogue), digest_of_edges(data.edges)
-    told = [to_json(config), *digests, data.at, data.clock]
+    things = [digest_of_items(each) for each in (data.catalogue, data.people)]
+    told = [to_json(config), digest_of(data), *things, digest_of_edges(data.edges), data.at, data.clock]
     return sha256(msgspec.json.encode(told)).hexdigest()
 
 

@@ -41,6 +41,8 @@ Share = Annotated[float, msgspec.Meta(ge=0, lt=1)]
 LossKind = Literal["full", "sampled", "gbce", "bpr", "hinge", "bce"]
 Loss = Callable[[Tensor, Tensor, Tensor], Tensor]
 """Hidden vectors (N, D), item vectors (R, D) and target rows (N,) -> the mean loss."""
+Tellers = Callable[[Codes], Floats]
+"""User codes (U,) -> what they say of themselves (U, C); rows of zeros where nothing is known."""
 ENCODE_EVENTS = 16_384
 """Padded events encoded at once when many queries come together."""
 
@@ -102,6 +104,10 @@ class HistoryNetwork(nn.Module, ABC):
         """(R, D) what a hidden vector is multiplied with for a logit; made once a step."""
         return self.items
 
+    def strangers(self, people_BC: Tensor) -> Tensor:
+        """(B, D) what users without history expect, by what they say of themselves; zeros: nothing."""
+        return people_BC.new_zeros(len(people_BC), self.outputs().shape[1])
+
     def lesson(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Hidden vectors (N, D), and the rows (N,) that they should lead to."""
         return self(batch.inputs)[batch.inputs.real], batch.targets
@@ -119,13 +125,14 @@ class Learning(Generic[N]):
     """How one kind of next-item model learns and is loaded.
 
     `network` makes a new one for so many items; `clock` is which time it reads, where data has any; `lean`
-    makes the form of a loaded part that does without torch.
+    makes the form of a loaded part that does without torch; `people` gives what user codes say (U, C).
     """
 
     config: NextItemConfig
     network: Callable[[int, torch.Generator], N]
     clock: Clock = "order"
     lean: Callable[[State, N], LeanModel] | None = None
+    people: Tellers | None = None
 
     def fit(self, data: Data, run: Run, warm: "NextItemPart | None") -> "NextItemPart":
         """A part that learned to predict each event from those before it; `warm` gives the first weights.
@@ -170,13 +177,14 @@ class Learning(Generic[N]):
             if warm is not None:
                 network.start_from(warm, rows)
             prior = log_share(table["row"], len(rows))
-            part = NextItemPart(rows, network, prior, self.config.max_len, clock)
+            part = NextItemPart(rows, network, prior, self.config.max_len, clock, people=self.people)
             counts_R = np.bincount(table["row"], minlength=len(rows))
             loss = self._loss(network, self.config.loss_against(counts_R, chance))
             if warm is not None and weight:
                 loss = self._taught(network, warm.network.eval(), weight)
             learned = identity(self.config, data) + (f", taught {weight}" if weight else "")
-            self._train(part, table, loss, run, self.config.plan(kind_of(self.config), learned))
+            told = None if self.people is None else self.people(data.users)
+            self._train(part, (table, told), loss, run, self.config.plan(kind_of(self.config), learned))
         return part.settled()
 
     def load(self, state: State, run: Run) -> "NextItemPart":
@@ -198,7 +206,7 @@ class Learning(Generic[N]):
         on_cpu = network.device.type == "cpu"
         lean = self.lean(state, network) if self.lean is not None and on_cpu else None
         prior, max_len = state.tensors["prior"], self.config.max_len
-        return NextItemPart(rows, network, prior, max_len, clock, lean).settled()
+        return NextItemPart(rows, network, prior, max_len, clock, lean, people=self.people).settled()
 
     def _loss(self, network: N, measure: Loss) -> Callable[[Batch], Tensor]:
         def loss(batch: Batch) -> Tensor:
@@ -219,11 +227,12 @@ class Learning(Generic[N]):
     def _train(
         self,
         part: "NextItemPart",
-        table: RaggedTable,
+        sources: tuple[RaggedTable, Floats | None],
         loss: Callable[[Batch], Tensor],
         run: Run,
         plan: Plan,
     ) -> None:
+        table, told = sources
         batches = NextItem(
             table.ragged("row"),
             max_len=self.config.max_len,
@@ -233,6 +242,7 @@ class Learning(Generic[N]):
         )
         if part.clock != "order":
             batches.times = _times(table, part.clock, None)
+        batches.people = told
         judge = run.validate
         if not batches.steps:
             run.warnings.append(
@@ -276,6 +286,7 @@ class NextItemPart:
     clock: Clock = "order"
     lean: LeanModel | None = None
     fixed: Floats | None = None
+    people: Tellers | None = None
     effect: ClassVar[frozenset[Effect]] = frozenset({Effect.ADDS})
 
     def __call__(self, queries: Queries, slates: Slates) -> Slates:
@@ -294,7 +305,7 @@ class NextItemPart:
         return self.rows.codes, self.items.copy()
 
     def query_vectors(self, queries: Queries) -> Floats:
-        """(B, D) what the newest event of each history leads to; zeros where no event is known."""
+        """(B, D) what the newest event of each history leads to; zeros where nothing is known."""
         return self.encode(queries)
 
     def encode(self, queries: Queries) -> Floats:
@@ -332,7 +343,7 @@ class NextItemPart:
         return True
 
     def _encode(self, queries: Queries) -> tuple[Floats, Bools]:
-        """Vectors (B, D) and whether each history has no known event (B,)."""
+        """Vectors (B, D) and of which queries nothing is known (B,)."""
         if self.lean is not None and len(queries) <= PAYS_BELOW:
             return self.lean.read(queries)
         table = _known(queries.history, self.rows, self.max_len)
@@ -340,16 +351,24 @@ class NextItemPart:
         times = None if self.clock == "order" else _times(table, self.clock, queries.at)
         device = self.network.device
         vectors_BD = np.zeros((len(queries), self.items.shape[1]), np.float32)
+        told_BC = None if self.people is None else self.people(queries.users)
+        unknown_B = lengths == 0
         # Longest first, so that a block is as wide as its first member and little of it is padding.
         order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
         with torch.inference_mode():
+            if told_BC is not None:
+                some = np.flatnonzero(unknown_B & told_BC.any(1))
+                vectors_BD[some] = self.network.strangers(torch.from_numpy(told_BC[some]).to(device)).cpu()
+                unknown_B[some] = False
             while len(order):
                 block, order = np.split(order, [max(1, ENCODE_EVENTS // int(lengths[order[0]]))])
                 padded = Padded.of(table["row"], starts[block], lengths[block], device)
                 if times is not None:
                     padded = padded.timed(*times, starts[block])
+                if told_BC is not None:
+                    padded = padded.told(told_BC[block])
                 vectors_BD[block] = self.network(padded, newest=True).cpu().numpy()
-        return vectors_BD, lengths == 0
+        return vectors_BD, unknown_B
 
 
 def touched(data: Data) -> Rows:

@@ -63,7 +63,7 @@ class Interaction(Clicks, frozen=True, kw_only=True):
             raise ConfigError(
                 f"{kind}: there are no labelled examples; put it behind a retriever in a scenario"
             )
-        view = run.view or StillView(data.catalogue)
+        view = run.view or StillView.of(data)
         reader = fit_reader(data, data.examples, self.attributes, self.places)
         reader, known, slate = self._taught(reader, data, data.examples, run)
         if not len(known.labels):

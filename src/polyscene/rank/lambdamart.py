@@ -69,7 +69,7 @@ class LambdaMart(Config, frozen=True, kw_only=True, tag="lambdamart"):
             run.warnings.append("lambdamart: no candidate was what came next; it follows its sources alone")
         trees = Trees(self._grow(rows, named, run)) if len(rows.labels) else None
         known = Known(facts.sources, facts.popularity, facts.attributes, trees)
-        return LambdaMartPart(known, run.view or StillView(data.catalogue))
+        return LambdaMartPart(known, run.view or StillView.of(data))
 
     def load(self, state: State, run: Run) -> "LambdaMartPart":
         """The trees as saved. Raises BundleError when something is missing, ConfigError without a view."""

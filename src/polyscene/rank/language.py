@@ -132,7 +132,7 @@ class Language(Trained, frozen=True, kw_only=True):
                 self._read(network, self._reading(phrasing, data, run, device), share, chance)
             self._learn(network, phrasing, known, share)
         network.eval().requires_grad_(False)
-        return LanguagePart(phrasing, network, self.max_len, run.view or StillView(data.catalogue))
+        return LanguagePart(phrasing, network, self.max_len, run.view or StillView.of(data))
 
     def load(self, state: State, run: Run) -> "LanguagePart":
         """The network as saved. Raises BundleError when a tensor is missing, ConfigError without a view."""

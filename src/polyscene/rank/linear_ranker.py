@@ -49,7 +49,7 @@ class LinearRanker(Config, frozen=True, kw_only=True, tag="linear_ranker"):
             raise ConfigError(
                 "linear_ranker: there are no labelled examples; put it behind a retriever in a scenario"
             )
-        view = run.view or StillView(data.catalogue)
+        view = run.view or StillView.of(data)
         counts = np.bincount(data.histories["item"], minlength=data.size)
         popularity = np.log1p(counts).astype(np.float32)
         sources = tuple(

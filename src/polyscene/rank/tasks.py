@@ -97,7 +97,7 @@ class MultiTask(Clicks, frozen=True, kw_only=True):
         room = _room(taught.reader, len(data.scenarios), len(tasks))
         network = learned(self, room, known, run, judge)
         self.settle(network, known.sheet)
-        view = run.view or StillView(data.catalogue)
+        view = run.view or StillView.of(data)
         return MultiTaskPart(Sight(taught.reader, len(data.scenarios)), Value(tasks, *worth), network, view)
 
     def load(self, state: State, run: Run) -> "MultiTaskPart":

@@ -26,7 +26,7 @@ class Limit(Config, frozen=True, kw_only=True, tag="limit"):
 
     def fit(self, data: Data, run: Run, warm: "LimitPart | None" = None) -> "LimitPart":
         """Nothing is learned."""
-        return LimitPart(self, run.view or StillView(data.catalogue))
+        return LimitPart(self, run.view or StillView.of(data))
 
     def load(self, state: State, run: Run) -> "LimitPart":
         """Nothing was saved. Raises ConfigError when the run has no view to read the category from."""

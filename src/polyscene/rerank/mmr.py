@@ -41,7 +41,7 @@ class Mmr(Config, frozen=True, kw_only=True, tag="mmr"):
 
     def fit(self, data: Data, run: Run, warm: "MmrPart | None" = None) -> "MmrPart":
         """Nothing is learned."""
-        return MmrPart(self, run.view or StillView(data.catalogue))
+        return MmrPart(self, run.view or StillView.of(data))
 
     def load(self, state: State, run: Run) -> "MmrPart":
         """Nothing was saved. Raises ConfigError when the run has no view to read attributes from."""

@@ -31,7 +31,7 @@ class Fresh(Config, frozen=True, kw_only=True, tag="fresh"):
 
     def fit(self, data: Data, run: Run, warm: "FreshPart | None" = None) -> "FreshPart":
         """Nothing is learned."""
-        return FreshPart(run.view or StillView(data.catalogue), self.days)
+        return FreshPart(run.view or StillView.of(data), self.days)
 
     def load(self, state: State, run: Run) -> "FreshPart":
         """Nothing was saved. Raises ConfigError when the run has no view to read items from."""

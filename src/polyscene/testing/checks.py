@@ -43,8 +43,8 @@ def checks(kind: str, config: Config | None = None) -> Iterator[tuple[str, Check
 class MovingView:
     """A view whose catalogue a check can replace, as a live one changes."""
 
-    def __init__(self, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
+    def __init__(self, data: Data) -> None:
+        self.catalogue, self.people = data.catalogue, data.people
 
 
 @dataclass
@@ -64,7 +64,7 @@ class Case:
     @cached_property
     def view(self) -> MovingView:
         """What the fitted part may look at."""
-        return MovingView(self.data.catalogue)
+        return MovingView(self.data)
 
     @cached_property
     def part(self) -> Part:

@@ -99,7 +99,7 @@ class Case:
 
     def run(self) -> Run:
         """Under what it is fitted and loaded."""
-        return Run(seed=7, view=StillView(self.data.catalogue))
+        return Run(seed=7, view=StillView.of(self.data))
 
     def answer(self, part: Part | None = None) -> Slates:
         """The slates of the examples in the part's order, their form checked."""

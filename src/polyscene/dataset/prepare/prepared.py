@@ -11,7 +11,7 @@ import polars as pl
 
 from polyscene.core.contracts import Data
 from polyscene.core.errors import BundleError, ConfigError
-from polyscene.dataset.catalogue import build_catalogue
+from polyscene.dataset.catalogue import build_catalogue, build_people
 from polyscene.dataset.clean import CleaningRules
 from polyscene.dataset.codemap import CodeMap
 from polyscene.dataset.encode import Encoded, edges_of
@@ -94,6 +94,7 @@ def open_prepared(folder: Path, *, verify: bool = False) -> Encoded:
         actions=manifest.actions,
         scenarios=manifest.scenarios,
         edges=edges_of(_table(folder, "edges"), items, users),
+        people=build_people(_table(folder, "users"), users),
     )
     return Encoded(data, items, users)
 

@@ -146,7 +146,7 @@ class Ground:
         return validation(self.parts.valid, SCORED)(cast("Part", stage))
 
     def _run(self, data: Data) -> Run:
-        return Run(seed=self.seed, view=StillView(data.catalogue), threads=1)
+        return Run(seed=self.seed, view=StillView.of(data), threads=1)
 
 
 def ground_of(ask: Ask) -> Ground:

@@ -126,7 +126,7 @@ class Foundation(Trained, frozen=True, kw_only=True, tag="foundation"):
         table = reader.table(learned.histories, rows)
         space = None if self.content is None else self.content.fit(data.catalogue, rows.codes, run.seed)
         scale = ValueScale.of(table["action"], table["amount"], reader.actions)
-        view = run.view or StillView(data.catalogue)
+        view = run.view or StillView.of(data)
         known = Known(
             rows, reader, None, log_share(table["row"], len(rows)), space, scale, view, self.newcomers
         )
