@@ -47,9 +47,9 @@ class TwoTower(NextItemConfig, frozen=True, kw_only=True, tag="two_tower"):
     `temperature`. `id_dropout` is the share of items that learn to do without their id, so that items put
     after the fit are ranked by content, or as an unknown item where they have none; ``content=null`` leaves
     them out. With `people` the user tower also reads what users say of themselves, by default labels and
-    numbers; a share `history_dropout` of what it learns from shows it nothing else, so that users without a
-    history are answered too. See `NextItemConfig` for what it learns by, `Trained` for how. Unknown items
-    of a history are skipped; who has none known, and says nothing, gets the log popularity.
+    numbers; a share `history_dropout` of what it learns from shows it nothing else. Then users without a
+    history get the log popularity, raised or lowered by what they say; others without one get that alone.
+    See `NextItemConfig` for what it learns by, `Trained` for how. Unknown items of a history are skipped.
 
     Source: Covington et al. 2016 and Yi et al. 2019 (two towers, softmax over a batch corrected by logQ),
     with the mixed negatives of Yang et al. 2020; the weights by place are ours. Known users have no row of
@@ -151,8 +151,9 @@ class Network(HistoryNetwork):
         return self.user(x_xF, sequences.people)
 
     def strangers(self, people_BC: Tensor) -> Tensor:
-        """(B, D) what users without history expect, by what they say of themselves."""
-        return self.user(people_BC.new_zeros(len(people_BC), 2 * self.user_output.out_features), people_BC)
+        """(B, D) what sets users without history apart from one of whom nothing is known."""
+        nothing_BF = people_BC.new_zeros(len(people_BC), 2 * self.user_output.out_features)
+        return self.user(nothing_BF, people_BC) - self.user(nothing_BF, None)
 
     def user(self, read_xF: Tensor, people_BC: Tensor | None) -> Tensor:
         """(..., D) the user tower: unit vectors over the temperature, of what was read of each history."""
@@ -203,30 +204,33 @@ class TwoTowerPart:
     def score_all(self, queries: Queries) -> Scores:
         """(B, I) cosines over the temperature; -inf for codes that the catalogue lacks.
 
-        To an empty history, items without events are as little known as the least popular one.
+        Without a history it is the log popularity, raised or lowered by what the user says. Items without
+        events then count as the least popular one.
         """
-        scores_BI = self.inner.score_all(queries)
-        codes, vectors_ND = self._without_events()
+        codes, items_ND = self.item_vectors()
         inside = codes < queries.allowed.size
-        vectors_BD = self.encode(queries)
-        scores_BI[:, codes[inside]] = vectors_BD @ vectors_ND[inside].T
-        empty = np.flatnonzero(~vectors_BD.any(1))
-        scores_BI[np.ix_(empty, codes[inside])] = self.inner.prior.min(initial=0.0)
+        scores_BI = np.full((len(queries), queries.allowed.size), -np.inf, np.float32)
+        scores_BI[:, codes[inside]] = self.encode(queries) @ items_ND[inside].T
         return scores_BI
 
     def item_vectors(self) -> tuple[Codes, Floats]:
-        """Codes of all items it can score, and their vectors (R + N, D)."""
+        """Codes of all items it can score, and (R + N, D + 1) their vectors and log popularity."""
         codes, vectors_ND = self._without_events()
         known, items_RD = self.inner.item_vectors()
-        return np.concatenate([known, codes]).astype(np.int32), np.concatenate([items_RD, vectors_ND])
+        prior_R = self.inner.prior
+        least_N = np.full(len(codes), prior_R.min(initial=0.0), np.float32)
+        vectors = np.concatenate([items_RD, vectors_ND]), np.concatenate([prior_R, least_N])
+        return np.concatenate([known, codes]).astype(np.int32), np.column_stack(vectors)
 
     def query_vectors(self, queries: Queries) -> Floats:
-        """(B, D) the user tower's vectors; zeros where nothing is known."""
+        """(B, D + 1) the user tower's vectors, and a 1 where a history has no known event."""
         return self.encode(queries)
 
     def encode(self, queries: Queries) -> Floats:
         """See `Encodes.encode`: the query vectors."""
-        return self.inner.encode(queries)
+        known = queries.history.where(self.inner.rows.of(queries.history["item"]) >= 0)
+        empty_B: Floats = (known.lengths == 0).astype(np.float32)
+        return np.column_stack([self.inner.encode(queries), empty_B])
 
     def state(self) -> State:
         """Every weight, and the content space."""
