@@ -89,7 +89,7 @@ def test_loading_wants_a_view_and_every_tensor(part):
 
 
 def test_every_position_reads_what_came_before_it_as_alone():
-    network = Network(small(), (9, 0), None, torch.Generator().manual_seed(0)).eval()
+    network = Network(small(), np.zeros(9, np.float32), 0, None, torch.Generator().manual_seed(0)).eval()
     network.weights.data.copy_(torch.linspace(0, -2, 8))
     rows = np.arange(6)
     whole = Padded.of(rows, np.array([0]), np.array([6]), torch.device("cpu"))

@@ -18,6 +18,7 @@ from polyscene.core.catalogue import Catalogue
 from polyscene.core.contracts import Data, Effect, Run, State, StillView, View
 from polyscene.core.errors import ConfigError
 from polyscene.core.queries import Queries
+from polyscene.core.rows import log_share
 from polyscene.core.slates import Slates
 from polyscene.core.states import pack, unpack
 from polyscene.features.content import Content, ContentSpace
@@ -47,8 +48,8 @@ class TwoTower(NextItemConfig, frozen=True, kw_only=True, tag="two_tower"):
     `temperature`. `id_dropout` is the share of items that learn to do without their id, so that items put
     after the fit are ranked by content, or as an unknown item where they have none; ``content=null`` leaves
     them out. With `people` the user tower also reads what users say of themselves, by default labels and
-    numbers; a share `history_dropout` of what it learns from shows it nothing else. Then users without a
-    history get the log popularity, raised or lowered by what they say; others without one get that alone.
+    numbers. Users without a history get the log popularity, moved by a linear map of what they say, which a
+    share `history_dropout` of the questions teaches; without words of theirs they get that alone.
     See `NextItemConfig` for what it learns by, `Trained` for how. Unknown items of a history are skipped.
 
     Source: Covington et al. 2016 and Yi et al. 2019 (two towers, softmax over a batch corrected by logQ),
@@ -74,13 +75,15 @@ class TwoTower(NextItemConfig, frozen=True, kw_only=True, tag="two_tower"):
         Raises:
             DataError: `content` or `people` names an attribute that does not exist.
         """
-        codes, view = touched(data).codes, run.view or StillView.of(data)
+        rows, view = touched(data), run.view or StillView.of(data)
+        seen = rows.of(data.histories["item"])
+        prior_R = log_share(seen[seen >= 0], len(rows))
         spaces = Spaces(
-            None if self.content is None else self.content.fit(data.catalogue, codes, run.seed),
+            None if self.content is None else self.content.fit(data.catalogue, rows.codes, run.seed),
             None if self.people is None else self.people.fit(data.people, data.users, run.seed),
         )
-        fitted = self._learning(spaces, view, codes).fit(data, run, None if warm is None else warm.inner)
-        return TwoTowerPart(fitted, spaces, view)
+        learning = self._learning(spaces, view, rows.codes, prior_R)
+        return TwoTowerPart(learning.fit(data, run, None if warm is None else warm.inner), spaces, view)
 
     def load(self, state: State, run: Run) -> "TwoTowerPart":
         """The part as it was saved; see `Learning.load`.
@@ -97,16 +100,18 @@ class TwoTower(NextItemConfig, frozen=True, kw_only=True, tag="two_tower"):
         )
         inner = unpack(state, "inner")
         codes: Codes = inner.tensors.get("codes", np.zeros(0, np.int32))
-        return TwoTowerPart(self._learning(spaces, view, codes).load(inner, run), spaces, view)
+        prior_R: Floats = inner.tensors.get("prior", np.zeros(len(codes), np.float32))
+        learning = self._learning(spaces, view, codes, prior_R)
+        return TwoTowerPart(learning.load(inner, run), spaces, view)
 
-    def _learning(self, spaces: "Spaces", view: View, codes: Codes) -> "Learning[Network]":
+    def _learning(self, spaces: "Spaces", view: View, codes: Codes, prior_R: Floats) -> "Learning[Network]":
         items, people, content_RC = spaces.items, spaces.people, None
         if items is not None and items.dim:
             content_RC = torch.from_numpy(items.vectors(view.catalogue, codes))
         width = 0 if people is None else people.dim
         tellers = None if people is None or not width else lambda users: people.vectors(view.people, users)
         return Learning(
-            self, lambda rows, chance: Network(self, (rows, width), content_RC, chance), people=tellers
+            self, lambda _, chance: Network(self, prior_R, width, content_RC, chance), people=tellers
         )
 
 
@@ -119,22 +124,33 @@ class Spaces:
 
 
 class Network(HistoryNetwork):
-    """Item vectors that both towers begin with, and the towers."""
+    """Item vectors that both towers begin with, and the towers.
+
+    The last place of an item's output is its log popularity, `prior_R`; only users without history ask for
+    it. `width`: numbers that say something of a user.
+    """
 
     by_item: ClassVar[tuple[str, ...]] = ("table.ids",)
+    prior: Tensor
 
     def __init__(
-        self, config: TwoTower, sizes: tuple[int, int], content_RC: Tensor | None, chance: torch.Generator
+        self,
+        config: TwoTower,
+        prior_R: Floats,
+        width: int,
+        content_RC: Tensor | None,
+        chance: torch.Generator,
     ) -> None:
         super().__init__()
-        rows, width = sizes
-        dim, self.temperature = config.dim, config.temperature
+        rows, dim, self.temperature = len(prior_R), config.dim, config.temperature
         self.alone, self.chance = config.history_dropout, chance
+        self.register_buffer("prior", torch.from_numpy(prior_R).to(chance.device), persistent=False)
         content_RC = None if content_RC is None else content_RC.to(chance.device)
         self.table = ItemTable(rows, dim, chance, content_RC, config.id_dropout)
         self.weights = nn.Parameter(torch.zeros(config.max_len, device=chance.device))
         self.drop = Dropout(config.dropout, chance)
         self.person = linear(width, dim, chance) if width else None
+        self.stranger = nn.Parameter(torch.zeros(dim, width, device=chance.device)) if width else None
         self.user_hidden = linear(3 * dim if width else 2 * dim, config.hidden, chance)
         self.user_output = linear(config.hidden, dim, chance)
         self.item_hidden = linear(dim, config.hidden, chance)
@@ -151,36 +167,43 @@ class Network(HistoryNetwork):
         return self.user(x_xF, sequences.people)
 
     def strangers(self, people_BC: Tensor) -> Tensor:
-        """(B, D) what sets users without history apart from one of whom nothing is known."""
-        nothing_BF = people_BC.new_zeros(len(people_BC), 2 * self.user_output.out_features)
-        return self.user(nothing_BF, people_BC) - self.user(nothing_BF, None)
+        """(B, D + 1) the popular, moved by what users without history say of themselves."""
+        assert self.stranger is not None
+        return _beside(people_BC @ self.stranger.mT, 1.0)
 
     def user(self, read_xF: Tensor, people_BC: Tensor | None) -> Tensor:
-        """(..., D) the user tower: unit vectors over the temperature, of what was read of each history."""
+        """(..., D + 1) the user tower: unit vectors over the temperature, of what was read of each history.
+
+        While it learns, some of them are what a stranger's would be.
+        """
+        told_xC = None
         if self.person is not None:
-            shape = (*read_xF.shape[:-1], 1)
-            if self.training and self.alone:
-                lot_x1 = torch.rand(shape, generator=self.chance, device=read_xF.device)
-                read_xF = read_xF * (lot_x1 >= self.alone)
-            told_BC = people_BC
-            if told_BC is None:
-                told_BC = read_xF.new_zeros(len(read_xF), self.person.in_features)
-            told_BD = self.person(told_BC)
-            told_xD = told_BD if read_xF.dim() == 2 else told_BD[:, None].expand(*shape[:-1], -1)
-            read_xF = torch.cat([read_xF, told_xD], -1)
+            if people_BC is None:
+                people_BC = read_xF.new_zeros(len(read_xF), self.person.in_features)
+            told_xC = people_BC if read_xF.dim() == 2 else people_BC[:, None].expand(*read_xF.shape[:2], -1)
+            read_xF = torch.cat([read_xF, self.person(told_xC)], -1)
         hidden_xF = self.drop(functional.silu(self.user_hidden(read_xF)))
         vectors_xD = read_xF[..., : self.user_output.out_features] + self.user_output(hidden_xF)
-        return functional.normalize(vectors_xD, dim=-1) / self.temperature
+        vectors_xE = _beside(functional.normalize(vectors_xD, dim=-1) / self.temperature, 0.0)
+        if told_xC is None or not self.training or not self.alone:
+            return vectors_xE
+        lot_x1 = torch.rand((*vectors_xE.shape[:-1], 1), generator=self.chance, device=vectors_xE.device)
+        return torch.where(lot_x1 < self.alone, self.strangers(told_xC), vectors_xE)
 
     def outputs(self) -> Tensor:
-        """(R, D) unit vectors of the items."""
-        return self.item(self.table())
+        """(R, D + 1) unit vectors of the items, and their log popularity."""
+        return torch.cat([self.item(self.table()), self.prior[:, None]], 1)
 
     def item(self, vectors_ND: Tensor) -> Tensor:
         """(N, D) the item tower: unit vectors."""
         vectors_ND = vectors_ND * vectors_ND.shape[1] ** 0.5
         hidden_NF = functional.silu(self.item_hidden(vectors_ND))
         return functional.normalize(vectors_ND + self.item_output(hidden_NF), dim=-1)
+
+
+def _beside(vectors_xD: Tensor, number: float) -> Tensor:
+    """(..., D + 1) vectors with a number behind each."""
+    return functional.pad(vectors_xD, (0, 1), value=number)
 
 
 @dataclass(slots=True, eq=False)
@@ -204,8 +227,7 @@ class TwoTowerPart:
     def score_all(self, queries: Queries) -> Scores:
         """(B, I) cosines over the temperature; -inf for codes that the catalogue lacks.
 
-        Without a history it is the log popularity, raised or lowered by what the user says. Items without
-        events then count as the least popular one.
+        To users without a history, items without events are as popular as the least popular one.
         """
         codes, items_ND = self.item_vectors()
         inside = codes < queries.allowed.size
@@ -216,21 +238,20 @@ class TwoTowerPart:
     def item_vectors(self) -> tuple[Codes, Floats]:
         """Codes of all items it can score, and (R + N, D + 1) their vectors and log popularity."""
         codes, vectors_ND = self._without_events()
-        known, items_RD = self.inner.item_vectors()
-        prior_R = self.inner.prior
-        least_N = np.full(len(codes), prior_R.min(initial=0.0), np.float32)
-        vectors = np.concatenate([items_RD, vectors_ND]), np.concatenate([prior_R, least_N])
-        return np.concatenate([known, codes]).astype(np.int32), np.column_stack(vectors)
+        known, items_RE = self.inner.item_vectors()
+        least_N = np.full(len(codes), self.inner.prior.min(initial=0.0), np.float32)
+        vectors = np.concatenate([items_RE, np.column_stack([vectors_ND, least_N])])
+        return np.concatenate([known, codes]).astype(np.int32), vectors
 
     def query_vectors(self, queries: Queries) -> Floats:
-        """(B, D + 1) the user tower's vectors, and a 1 where a history has no known event."""
+        """(B, D + 1) the user tower's vectors; popularity alone where nothing is known."""
         return self.encode(queries)
 
     def encode(self, queries: Queries) -> Floats:
         """See `Encodes.encode`: the query vectors."""
-        known = queries.history.where(self.inner.rows.of(queries.history["item"]) >= 0)
-        empty_B: Floats = (known.lengths == 0).astype(np.float32)
-        return np.column_stack([self.inner.encode(queries), empty_B])
+        vectors_BE = self.inner.encode(queries).copy()
+        vectors_BE[~vectors_BE.any(1), -1] = 1
+        return vectors_BE
 
     def state(self) -> State:
         """Every weight, and the content space."""

@@ -105,7 +105,7 @@ class HistoryNetwork(nn.Module, ABC):
         return self.items
 
     def strangers(self, people_BC: Tensor) -> Tensor:
-        """(B, D) what sets users without history apart from the average, by what they say of themselves."""
+        """(B, D) what users without history expect, by what they say of themselves; zeros: nothing."""
         return people_BC.new_zeros(len(people_BC), self.outputs().shape[1])
 
     def lesson(self, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -297,7 +297,7 @@ class NextItemPart:
         """(B, I) logits of the next item; -inf for codes that were not in the training events."""
         vectors_BD, empty_B = remember(self, queries, lambda: self._encode(queries))
         scores_BR: Scores = vectors_BD @ self.items.T
-        scores_BR[empty_B] += self.prior
+        scores_BR[empty_B] = self.prior
         return self.rows.spread(scores_BR, queries.allowed.size)
 
     def item_vectors(self) -> tuple[Codes, Floats]:
@@ -343,7 +343,7 @@ class NextItemPart:
         return True
 
     def _encode(self, queries: Queries) -> tuple[Floats, Bools]:
-        """Vectors (B, D) and whether each history has no known event (B,)."""
+        """Vectors (B, D) and of which queries nothing is known (B,)."""
         if self.lean is not None and len(queries) <= PAYS_BELOW:
             return self.lean.read(queries)
         table = _known(queries.history, self.rows, self.max_len)
@@ -352,13 +352,14 @@ class NextItemPart:
         device = self.network.device
         vectors_BD = np.zeros((len(queries), self.items.shape[1]), np.float32)
         told_BC = None if self.people is None else self.people(queries.users)
-        empty_B = lengths == 0
+        unknown_B = lengths == 0
         # Longest first, so that a block is as wide as its first member and little of it is padding.
         order = np.argsort(-lengths, kind="stable")[: np.count_nonzero(lengths)]
         with torch.inference_mode():
             if told_BC is not None:
-                some = np.flatnonzero(empty_B & told_BC.any(1))
+                some = np.flatnonzero(unknown_B & told_BC.any(1))
                 vectors_BD[some] = self.network.strangers(torch.from_numpy(told_BC[some]).to(device)).cpu()
+                unknown_B[some] = False
             while len(order):
                 block, order = np.split(order, [max(1, ENCODE_EVENTS // int(lengths[order[0]]))])
                 padded = Padded.of(table["row"], starts[block], lengths[block], device)
@@ -367,7 +368,7 @@ class NextItemPart:
                 if told_BC is not None:
                     padded = padded.told(told_BC[block])
                 vectors_BD[block] = self.network(padded, newest=True).cpu().numpy()
-        return vectors_BD, empty_B
+        return vectors_BD, unknown_B
 
 
 def touched(data: Data) -> Rows:
