@@ -32,19 +32,26 @@ from polyscene.evaluate.pointwise import classifier, resampled_classifier
 from polyscene.rank.classifier import Table, classifier_config, fit_classifier
 
 KINDS = ("logistic", "fm", "mlp", "wide_deep", "deepfm", "dcn", "finalmlp")
-FAST = {"learning_rate": "0.01"}
 SETTINGS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "frappe": {
-        "logistic": {"learning_rate": "0.03"},
-        "fm": {**FAST, "l2": "1e-4"},
-        "mlp": {"l2": "1e-3"},
-        "wide_deep": {**FAST, "l2": "1e-3"},
-        "deepfm": {**FAST, "l2": "1e-4"},
-        "dcn": {**FAST, "l2": "1e-3"},
-        "finalmlp": {**FAST, "l2": "1e-4"},
+        "logistic": {"learning_rate": "0.03", "l2": "5e-5", "batch_size": "256"},
+        "fm": {"learning_rate": "0.02", "l2": "5e-5", "dim": "64", "batch_size": "256"},
+        "mlp": {"learning_rate": "0.02", "l2": "1e-4", "dropout": "0.0", "batch_size": "256"},
+        "wide_deep": {
+            "learning_rate": "0.03", "l2": "5e-5", "dropout": "0.0", "batch_size": "256", "average": "0.99",
+        },
+        "deepfm": {"learning_rate": "0.03", "l2": "5e-5", "dropout": "0.3", "batch_size": "256"},
+        "dcn": {
+            "learning_rate": "0.03", "l2": "5e-5", "dropout": "0.3", "dim": "32", "batch_size": "256",
+            "average": "0.99", "hidden": "[32]",
+        },
+        "finalmlp": {
+            "learning_rate": "0.02", "l2": "5e-5", "dropout": "0.0", "batch_size": "256", "heads": "8",
+            "hidden": "[128]", "other": "[64]",
+        },
     },
     "movielens": {},
-}
+}  # fmt: skip
 ORDER = (("fm", "logistic"), ("deepfm", "fm"), ("dcn", "fm"), ("finalmlp", "fm"))
 """Pairs whose difference is shown: the first is expected above the second."""
 NEGATIVES = 2
