@@ -14,7 +14,7 @@ from polyscene.nn.contrast import bpr
 from polyscene.nn.graph import Spread, balanced
 from polyscene.nn.neighbourly import GraphModel, GraphNetwork, Neighbourly, of_layers
 from polyscene.nn.pairs import PairBatch, Touched
-from polyscene.nn.trained import Positive
+from polyscene.nn.trained import Positive, Share
 
 
 class LightGcn(GraphModel, frozen=True, kw_only=True, tag="lightgcn"):
@@ -30,7 +30,8 @@ class LightGcn(GraphModel, frozen=True, kw_only=True, tag="lightgcn"):
     """
 
     layers: Positive = 3
-    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.05
+    learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.02
+    average: Share = 0.99
 
     def network(self, touched: Touched, data: Data, run: Run, chance: torch.Generator) -> "Network":
         """First vectors, and the links."""

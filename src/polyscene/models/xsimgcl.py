@@ -38,7 +38,7 @@ class XSimGcl(GraphModel, frozen=True, kw_only=True, tag="xsimgcl"):
     contrasted: Positive = 1
     noise: Annotated[float, msgspec.Meta(ge=0)] = 0.1
     temperature: Annotated[float, msgspec.Meta(gt=0)] = 0.2
-    contrast: Annotated[float, msgspec.Meta(ge=0)] = 0.02
+    contrast: Annotated[float, msgspec.Meta(ge=0)] = 0.1
     epochs: Annotated[int, msgspec.Meta(ge=0)] = 15
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.02
 
