@@ -32,6 +32,8 @@ class LightGcn(GraphModel, frozen=True, kw_only=True, tag="lightgcn"):
     layers: Positive = 3
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 0.02
     average: Share = 0.99
+    negatives: Positive = 4
+    epochs: Annotated[int, msgspec.Meta(ge=0)] = 20
 
     def network(self, touched: Touched, data: Data, run: Run, chance: torch.Generator) -> "Network":
         """First vectors, and the links."""
