@@ -87,6 +87,20 @@ def test_of_an_erased_user_no_word_stays(log):
         assert "Bonn" not in sight.people.columns["town"].vocabulary
 
 
+def test_of_an_erased_user_no_word_stays_where_a_world_starts_afresh(log, monkeypatch):
+    log.append([event(0, "u"), event(1, "v"), put("u", town="Bonn"), put("v", town="Rome")])
+    world = World.open(log)
+    log.append([put("v", town="Oslo")])
+    world.refresh()
+    assert said(world.as_of(4), "u") == "Bonn"
+    log.erase_user("u", BASE)
+    log.append([event(number, "v") for number in range(2, 8)])
+    monkeypatch.setattr("polyscene.dataset.world.FAR_BEHIND", 2)
+    world.refresh()
+    for sight in (world, world.as_of(4)):
+        assert "Bonn" not in sight.people.columns["town"].vocabulary
+
+
 def test_an_attribute_of_another_type_is_left_out_and_told(log):
     log.append([event(0, "u"), event(1, "v"), put("u", age=30)])
     world = World.open(log)

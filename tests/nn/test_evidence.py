@@ -169,6 +169,11 @@ def test_of_each_row_of_the_linear_model_the_largest_weights_are_kept():
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
+def test_of_nothing_no_weights_are_kept():
+    evidence = Counted(ease_links=2).of(table([]).ragged("row"), 0)
+    assert evidence.ease.columns.shape == evidence.ease.values.shape == (0, 0)
+
+
 @pytest.mark.parametrize("of", [counted, counted_later, lambda: counted(ease_links=3)])
 def test_evidence_comes_back_as_it_was_saved(of):
     evidence = of()

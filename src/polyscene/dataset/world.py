@@ -256,6 +256,7 @@ class World:
         return replace(edges, users=np.where(edges.users < 0, edges.users, people))
 
     def _start(self) -> None:
+        self._forget_moments()
         position = self._log.position
         columns, puts = self._log.columns(position), self._log.item_puts(position)
         self._names.mirror()
@@ -279,10 +280,14 @@ class World:
                 touched = True
         self._pasts.absorb(records, position)
         if any(isinstance(record, Erasure) for _, record in records):
-            with self._moments_lock:
-                self._moments.clear()
+            self._forget_moments()
         if self._people.absorb(records, position) or touched:
             self._changed = position
+
+    def _forget_moments(self) -> None:
+        """Past moments are made anew when asked for: they may hold words of somebody who was erased."""
+        with self._moments_lock:
+            self._moments.clear()
 
     def _moment(self, position: int, catalogue: Catalogue, people: Catalogue) -> Moment:
         names = self._names
