@@ -53,9 +53,11 @@ def test_a_history_is_read_once_a_request(model, world):
         assert model.encode(world.queries) is first
 
 
-def test_int8_takes_a_quarter_and_scores_nearly_the_same(model, world):
+@pytest.mark.parametrize(("limit", "kept_as"), [(0, ByteVectors), (1 << 20, FloatVectors)])
+def test_int8_takes_a_quarter_and_scores_nearly_the_same(model, world, monkeypatch, limit, kept_as):
+    monkeypatch.setattr("polyscene.lean.vectors.SMALL", limit)
     small = model.in_bytes()
-    assert isinstance(small.backbone.items, ByteVectors)
+    assert isinstance(small.backbone.items, kept_as)
     assert small.tensors["evidence.ease"].dtype == np.int8
     left, right = model.score_all(world.queries), small.score_all(world.queries)
     np.testing.assert_allclose(left, right, atol=0.05 * np.abs(left).max())

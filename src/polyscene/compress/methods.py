@@ -147,8 +147,7 @@ class PruneLinks(Method, frozen=True, kw_only=True, tag="prune_links"):
         names = [name for name, values in tensors.items() if _is_square(values, rows)]
         _some(names, "prune_links", "matrix of items by items", tensors)
         for name in names:
-            thin = ThinLinear.of(made.pop(name), self.keep)
-            made |= {f"{name}:columns": thin.columns, f"{name}:values": thin.values}
+            made |= ThinLinear.of(made.pop(name), self.keep).tensors(name)
         return made
 
 

@@ -109,11 +109,15 @@ class RaggedTable:
 
     def tail(self, count: int) -> "RaggedTable":
         """The last `count` rows of every list (all of a shorter one)."""
+        if self.lengths.max(initial=0) <= count:
+            return self
         lengths = np.minimum(self.lengths, count)
         return self._at(lengths, spans(self.offsets[1:] - lengths, lengths))
 
     def where(self, keep: Bools) -> "RaggedTable":
         """Only the rows where `keep` (N,) holds; lists may become empty."""
+        if keep.all():
+            return self
         lengths = np.bincount(self.rows()[keep], minlength=len(self))
         return self._at(lengths, np.flatnonzero(keep))
 

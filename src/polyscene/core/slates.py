@@ -68,6 +68,8 @@ class Slates:
 
     def head(self, counts: Array | int) -> "Slates":
         """The first `counts` candidates of each slate."""
+        if (self.lengths <= counts).all():
+            return self
         lengths = np.minimum(self.lengths, counts)
         return self.at(spans(self.offsets[:-1], lengths), lengths)
 
@@ -87,6 +89,8 @@ class Slates:
 
 def concat(parts: list[Slates]) -> Slates:
     """The slates of every part one after another; only columns that all parts have are kept."""
+    if len(parts) == 1:
+        return parts[0]
     names = set.intersection(*(set(part.columns) for part in parts)) if parts else set()
     return Slates(
         offsets_of(np.concatenate([part.lengths for part in parts]) if parts else np.zeros(0, np.int64)),
@@ -103,10 +107,9 @@ def mask_block(scores_BI: Scores, queries: Queries) -> Scores:
     """
     width = scores_BI.shape[1]
     masks, groups = queries.allowed.masks[:, :width], queries.allowed.groups
-    for group in np.unique(groups):
-        banned = ~masks[group]
-        if banned.any():
-            scores_BI[np.ix_(groups == group, banned)] = -np.inf
+    for group in set(groups.tolist()):
+        if not masks[group].all():
+            scores_BI[np.ix_(groups == group, ~masks[group])] = -np.inf
     known = (queries.exclude.values >= 0) & (queries.exclude.values < width)
     scores_BI[queries.exclude.rows()[known], queries.exclude.values[known]] = -np.inf
     return scores_BI

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from polyscene.core.arrays import Array, Floats, RaggedTable, spans
+from polyscene.core.arrays import Array, Codes, Floats, RaggedTable, spans
 from polyscene.lean.packing import narrow
 
 SMOOTHING = 20.0
@@ -23,7 +23,7 @@ USUAL_EVENTS = 55.0
 """Weights are those of a history of so many events, and move with the logarithm of its length over this."""
 FEW = 8
 """Histories up to which a loop over them is quicker than one array of all their cells."""
-THINNED = (":columns", ":values")
+THINNED = COLUMNS, VALUES = ":columns", ":values"
 """Ends of the names of the tensors of a linear model of which each row keeps its largest weights."""
 Product = Callable[[Any, Floats], Floats]
 """A sparse matrix times a dense one."""
@@ -62,10 +62,10 @@ class Lag:
 class ThinLinear:
     """A linear model whose rows have K weights that are not zero.
 
-    Shapes: `columns` (R, K) whole numbers, `values` float32 likewise.
+    Shapes: `columns` (R, K) int32, `values` float32 likewise.
     """
 
-    columns: Array
+    columns: Codes
     values: Floats
 
     @classmethod
@@ -74,17 +74,27 @@ class ThinLinear:
         count = min(keep, len(weights_RR))
         order_RR = np.argpartition(-np.abs(weights_RR), count - 1, axis=1)
         columns_RK = np.sort(order_RR[:, :count], axis=1)
-        return cls(narrow(columns_RK), np.take_along_axis(weights_RR, columns_RK, 1))
+        return cls(columns_RK.astype(np.int32), np.take_along_axis(weights_RR, columns_RK, 1))
 
     def sums(self, table: RaggedTable) -> Floats:
         """(B, R) the sum of the rows of each history's events."""
-        offsets, rows = table.offsets, table["row"]
         sums_BR = np.empty((len(table), len(self.columns)), np.float32)
-        for number, (start, stop) in enumerate(pairwise(offsets.tolist())):
-            some = rows[start:stop]
-            columns, values = self.columns[some].ravel(), self.values[some].ravel()
-            sums_BR[number] = np.bincount(columns, values, len(self.columns))
+        for number, (start, stop) in enumerate(pairwise(table.offsets.tolist())):
+            some = table["row"][start:stop]
+            values, columns = self.values[some].ravel(), self.columns[some].ravel()
+            # A cell that is named several times becomes their sum when the row is written out.
+            row = sparse.csr_matrix((values, columns, [0, len(values)]), (1, len(self.columns)))
+            sums_BR[number] = row.toarray()
         return sums_BR
+
+    def tensors(self, name: str) -> dict[str, Array]:
+        """What `load` needs, columns in the narrowest type that holds them."""
+        return {f"{name}{COLUMNS}": narrow(self.columns), f"{name}{VALUES}": self.values}
+
+    @classmethod
+    def load(cls, tensors: Mapping[str, Array], name: str) -> "ThinLinear":
+        """What `tensors` gave. Raises KeyError without one of the two."""
+        return cls(tensors[f"{name}{COLUMNS}"].astype(np.int32), tensors[f"{name}{VALUES}"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +115,7 @@ class Evidence:
         """Weighs the logits of histories that are not empty, and adds the evidence, in place."""
         popular = 1 + len(self.popularity)
         for block in self._blocks(table, 1):
+            asked = table if len(block) == len(table) else table.take(block)
             gates_BF = self.gates(table.lengths[block])
             mixed_BR = logits_BR[block]
             mixed_BR *= 1 + gates_BF[:, :1]
@@ -112,7 +123,7 @@ class Evidence:
             for number, lag in enumerate(self.lags, popular):
                 lag.add(table, block, gates_BF[:, number], mixed_BR)
             if self.ease is not None:
-                linear_BR = self._linear(table.take(block), self.ease, product)
+                linear_BR = self._linear(asked, self.ease, product)
                 linear_BR *= gates_BF[:, -1:]
                 mixed_BR += linear_BR
             logits_BR[block] = mixed_BR
@@ -167,8 +178,7 @@ class Evidence:
             parts = {"offsets": lag.offsets, "columns": lag.columns, "counts": lag.counts}
             tensors |= {f"evidence.{lag.lag}.{name}": values for name, values in parts.items()}
         if isinstance(self.ease, ThinLinear):
-            thinned = self.ease.columns, self.ease.values
-            tensors |= {f"evidence.ease{end}": each for end, each in zip(THINNED, thinned, strict=True)}
+            tensors |= self.ease.tensors("evidence.ease")
         elif self.ease is not None:
             tensors["evidence.ease"] = self.ease
         return tensors
@@ -188,9 +198,9 @@ class Evidence:
 
 def _linear_model(tensors: Mapping[str, Array]) -> Floats | ThinLinear | None:
     """The weights as they are kept."""
-    if "evidence.ease:columns" not in tensors:
+    if f"evidence.ease{COLUMNS}" not in tensors:
         return tensors.get("evidence.ease")
-    return ThinLinear(*(tensors[f"evidence.ease{end}"] for end in THINNED))
+    return ThinLinear.load(tensors, "evidence.ease")
 
 
 def seen(table: RaggedTable, count: int) -> sparse.csr_matrix:

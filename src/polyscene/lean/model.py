@@ -119,7 +119,8 @@ class LeanModel:
         vectors_BD = np.zeros((len(queries), self.backbone.width), np.float32)
         for start in range(0, len(queries), PAYS_BELOW):
             block = np.arange(start, min(start + PAYS_BELOW, len(queries)))
-            asked = table.take(block), queries.at[block] // 1000, queries.scenario[block]
+            some = table if len(block) == len(queries) else table.take(block)
+            asked = some, queries.at[block] // 1000, queries.scenario[block]
             if self.states is not None:
                 vectors_BD[block] = self.states.encode(*asked)
             else:

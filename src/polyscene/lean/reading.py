@@ -83,13 +83,14 @@ class Reading:
 
     def asked(self, table: RaggedTable, second_B: Array, scenario_B: Array) -> Asked:
         """The newest `max_len` events of each list, asked at this second from this scenario."""
-        table = table.tail(self.max_len)
+        table, sizes = table.tail(self.max_len), self.sizes
         full = np.flatnonzero(table.lengths)
         first, last = table.offsets[:-1][full], table.offsets[1:][full] - 1
         now = table["second"]
         surface = {name: table[name] for name in ("action", "value", "scenario")}
-        surface["next_scenario"] = _moved(table["scenario"], -1)
-        surface["next_scenario"][last] = np.clip(scenario_B[full], 0, self.scenarios - 1)
+        if "next_scenario" in sizes:
+            surface["next_scenario"] = _moved(table["scenario"], -1)
+            surface["next_scenario"][last] = np.clip(scenario_B[full], 0, self.scenarios - 1)
         sight = now
         if self.clock != "order":
             gap = now - _moved(now, 1)
@@ -100,7 +101,7 @@ class Reading:
             sight[last] = np.where(second_B[full] < 0, now[last], second_B[full])
             surface["next_gap"] = time_bucket(sight - now)
             surface["next_gap"][last[second_B[full] < 0]] = 0
-        return Asked(table.offsets, table["row"], {name: surface[name] for name in self.sizes}, now, sight)
+        return Asked(table.offsets, table["row"], {name: surface[name] for name in sizes}, now, sight)
 
 
 def time_bucket(seconds: Array) -> NDArray[np.int64]:

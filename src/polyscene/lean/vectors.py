@@ -18,6 +18,10 @@ BLOCK = 2048
 the cache until it is multiplied."""
 
 
+SMALL = 1 << 20
+"""Numbers of a table that is turned into floats once and for all: 4 MB, about what a core's cache holds."""
+
+
 class Vectors(Protocol):
     """A vector of D numbers for each of R rows."""
 
@@ -127,7 +131,7 @@ def vectors_of(tensors: Mapping[str, Array], name: str) -> Vectors:
         KeyError: They are missing.
     """
     parts = parts_of(tensors, name)
-    if parts.keys() == {name, name + SCALE}:
+    if parts.keys() == {name, name + SCALE} and parts[name].size > SMALL:
         return ByteVectors(parts[name], parts[name + SCALE])
     parts = unpacked(parts, keep=(":left", ":right"))
     if f"{name}:left" in parts:
