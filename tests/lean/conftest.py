@@ -26,7 +26,16 @@ ROWS = Rows(np.arange(ITEMS))
 def twins() -> Callable[..., tuple[Backbone, LeanBackbone, Reading]]:
     """Makes a torch backbone, its lean form and what both read."""
 
-    def make(block="ligr", heads=1, layers=2, clock="order", positions="relative", max_len=12, seed=0):
+    def make(
+        block="ligr",
+        heads=1,
+        layers=2,
+        clock="order",
+        positions="relative",
+        max_len=12,
+        seed=0,
+        short_conv=2,
+    ):
         edges = np.array([1, 2, 4], np.float32)
         reading = Reading(max_len, 3, 2, edges, clock)
         reach = max_len if positions in ("relative", "both") else 0
@@ -34,7 +43,8 @@ def twins() -> Callable[..., tuple[Backbone, LeanBackbone, Reading]]:
         shape = Shape(DIM, layers, heads, block, 0.0, reach, buckets)
         chance = torch.Generator().manual_seed(seed)
         aged = max_len if positions in ("end", "both") else 0
-        network = Backbone(ItemTable(ITEMS, DIM, chance), shape, Equipment(reading.sizes, aged), chance)
+        equipment = Equipment(reading.sizes, aged, short_conv)
+        network = Backbone(ItemTable(ITEMS, DIM, chance), shape, equipment, chance)
         for parameter in network.parameters():
             parameter.data += torch.empty_like(parameter).normal_(std=0.3, generator=chance)
         network.eval().requires_grad_(False)

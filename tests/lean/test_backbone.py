@@ -46,14 +46,15 @@ def by_torch(network, reading, history, at, scenario):
     layers=st.integers(1, 3),
     clock=st.sampled_from(["order", "last", "query"]),
     positions=st.sampled_from(["relative", "end", "both", "none"]),
+    short_conv=st.integers(0, 3),
     lengths=st.lists(st.integers(0, 20), max_size=5),
     piece=st.sampled_from([3, 100]),
     seed=st.integers(0, 100),
 )
 def test_it_encodes_as_its_torch_twin(
-    twins, histories, block, heads, layers, clock, positions, lengths, piece, seed
+    twins, histories, block, heads, layers, clock, positions, short_conv, lengths, piece, seed
 ):
-    network, lean, reading = twins(block, heads, layers, clock, positions, seed=seed)
+    network, lean, reading = twins(block, heads, layers, clock, positions, seed=seed, short_conv=short_conv)
     history = histories(lengths, seed)
     newest = np.array([history.ragged("time")[row].max(initial=0) for row in range(len(lengths))], np.int64)
     at = newest + np.random.default_rng(seed).choice([-2_000, 0, 5_000, 10**9], len(lengths))

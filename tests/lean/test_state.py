@@ -74,8 +74,8 @@ def test_beyond_max_len_only_a_leeway_lets_answers_drift(twins, histories, block
     assert drifted == [False] * 3 + ([True] * 3 + [False]) * 4 + [True]
 
 
-def test_one_layer_never_drifts(twins, histories):
-    world = World(twins, histories, layers=1, max_len=12)
+def test_one_layer_without_a_convolution_never_drifts(twins, histories):
+    world = World(twins, histories, layers=1, max_len=12, short_conv=0)
     states = world.states(leeway=100)
     for count in range(8, int(world.table.lengths[0])):
         ask = world.at(count)

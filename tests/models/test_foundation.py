@@ -43,7 +43,7 @@ def ask(lists, size=12, times=None):
 @pytest.mark.parametrize(
     "settings",
     [
-        {"block": "hstu", "heads": 2, "layers": 2},
+        {"block": "hstu", "heads": 2, "layers": 2, "epochs": 60},
         {"block": "sasrec", "positions": "end"},
         {"positions": "both", "layers": 2},
         {"evidence": None},

@@ -63,11 +63,13 @@ class LeanBackbone:
     """Twin of ``nn.backbone.Backbone`` at the newest event, equal within 1e-5.
 
     Shapes: `items` (R, D), of which scores are made too; `ages` (max_len, D) by position from the newest
-    event, or None; `surface` tables by name; `level` scale and shift (D,) of the last norm.
+    event, or None; `taps` (K, D) what an event takes over of the K before it, or None; `surface` tables
+    by name; `level` scale and shift (D,) of the last norm.
     """
 
     items: Vectors
     ages: Floats | None
+    taps: Floats | None
     surface: Mapping[str, Floats]
     layers: tuple[Layer, ...]
     level: tuple[Floats, Floats]
@@ -85,6 +87,7 @@ class LeanBackbone:
             return cls(
                 items,
                 tensors.get("ages"),
+                tensors.get("taps"),
                 {name: tensors[f"surface.{name}"] for name in _names(tensors, "surface")},
                 tuple(
                     _layer(_below(tensors, f"trunk.blocks.{number}"), block, heads, max_len)
@@ -101,6 +104,11 @@ class LeanBackbone:
     def width(self) -> int:
         """Numbers in a vector (D)."""
         return self.items.shape[1]
+
+    @property
+    def reach(self) -> int:
+        """How many events before it an event's input is made of (K)."""
+        return 0 if self.taps is None else len(self.taps)
 
     def encode(self, asked: Asked, kept: Kept | None = None) -> Floats:
         """(B, D) what each history expects next; zeros for an empty one.
@@ -152,7 +160,15 @@ class LeanBackbone:
         for name, codes_N in asked.surface.items():
             x_ND += self.surface[name][codes_N]
         x_ND *= np.float32(x_ND.shape[1] ** 0.5)
-        return x_ND
+        if self.taps is None:
+            return x_ND
+        place_N = np.arange(len(x_ND)) - np.repeat(asked.offsets[:-1], np.diff(asked.offsets))
+        mixed_ND = x_ND.copy()
+        for back, tap_D in enumerate(self.taps, 1):
+            taken_ND = tap_D * x_ND[:-back]
+            taken_ND[place_N[back:] < back] = 0
+            mixed_ND[back:] += taken_ND
+        return mixed_ND
 
     def leveled(self, x_BD: Floats) -> Floats:
         """(B, D) through the last norm."""

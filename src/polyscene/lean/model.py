@@ -29,7 +29,7 @@ from polyscene.lean.vectors import vectors_of
 PAYS_BELOW = 32
 """Queries up to which reading them without torch is the quicker way."""
 
-READ = ("codes", "prior", "edges", "items", "ages", "surface.", "trunk.", "evidence.")
+READ = ("codes", "prior", "edges", "items", "ages", "taps", "surface.", "trunk.", "evidence.")
 """Heads of the names of the tensors that answers are made of; a part may have others to learn with."""
 
 

@@ -47,30 +47,30 @@ class UserState:
         """Bytes."""
         return int(self.kept.nbytes + self.seconds.nbytes)
 
-    def ask(self, backbone: LeanBackbone, events: Asked) -> Floats:
+    def ask(self, backbone: LeanBackbone, events: Asked, x_MD: Floats) -> Floats:
         """(1, D) what is expected after the last of M events; the others are taken in for good.
 
-        They are what came since, oldest first: what each of them says is final, as the next one is known.
+        They, of inputs `x_MD`, are what came since, oldest first: what each of them says is final, as the
+        next one is known.
         """
-        M = len(events.rows)
+        M = len(x_MD)
         while M > 1 and self.count + M > self.max_len:
-            self._read(backbone, events.part(0, 1))
+            self._read(backbone, events.part(0, 1), x_MD[:1])
             self.count += 1
-            events, M = events.part(1), M - 1
-        vector_1D = self._read(backbone, events)
+            x_MD, events, M = x_MD[1:], events.part(1), M - 1
+        vector_1D = self._read(backbone, events, x_MD)
         self.count += M - 1
         return vector_1D
 
-    def _read(self, backbone: LeanBackbone, events: Asked) -> Floats:
+    def _read(self, backbone: LeanBackbone, events: Asked, x_MD: Floats) -> Floats:
         """(1, D) several events in free slots, or one that may take the slot of the oldest."""
-        M, start = len(events.rows), self.count % self.max_len
+        M, start = len(x_MD), self.count % self.max_len
         self._make_room(M)
         used = min(self.count + M, self.max_len)
         slots = slice(start, start + M)
         self.seconds[slots] = events.seconds
         timed = backbone.layers[0].when is not None
         buckets_ML = pair_buckets(events.sight, self.seconds[:used]) if timed else None
-        x_MD = backbone.inputs(events)
         for layer, (k_PD, v_PD) in zip(backbone.layers, self.kept, strict=True):
             attention, level_MD = layer.block.attention, normed(x_MD)
             k_PD[slots], v_PD[slots] = attention.keep(level_MD)
@@ -142,7 +142,7 @@ class States:
         for new, key in enumerate(keys):
             state = self._take(key)
             if state is not None and state.count + new + 1 - state.max_len <= self.leeway:
-                vector_1D = state.ask(self.backbone, self._newest(table, new, second_1, scenario_1))
+                vector_1D = state.ask(self.backbone, *self._newest(table, new + 1, second_1, scenario_1))
                 self._put(keys[0], state)
                 return vector_1D
         kept: Kept = []
@@ -152,10 +152,14 @@ class States:
             self._put(keys[0], UserState(kept, asked.seconds, self.reading.max_len, self.dtype))
         return vector_1D
 
-    def _newest(self, table: RaggedTable, new: int, second_1: Array, scenario_1: Array) -> Asked:
-        """The newest ``new + 1`` events, as they look from the ones after them."""
-        # One more is read, because an event also says how long ago the one before it was.
-        return self.reading.asked(table.tail(new + 2), second_1, scenario_1).part(1)
+    def _newest(
+        self, table: RaggedTable, count: int, second_1: Array, scenario_1: Array
+    ) -> tuple[Asked, Floats]:
+        """The newest `count` events as they look from the ones after them, and their inputs (count, D)."""
+        # Those that the oldest takes over from are read too, and one more: an event also says how long ago
+        # the one before it was.
+        asked = self.reading.asked(table.tail(count + self.backbone.reach + 1), second_1, scenario_1)
+        return asked.part(len(asked.rows) - count), self.backbone.inputs(asked)[-count:]
 
     def _keys(self, table: RaggedTable) -> list[bytes]:
         """Digests of all events but the newest, of all but two, and so on."""

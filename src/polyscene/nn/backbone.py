@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from polyscene.nn.content import ItemTable
 from polyscene.nn.denoise import Denoiser
@@ -21,13 +22,14 @@ class Equipment:
     """What a backbone has beside its trunk.
 
     `surface`: number of codes of each column. `aged`: how many positions counted from the newest event have
-    a vector of their own. `actions`: kinds of action
-    that a head tells apart, with `scale` for their values. `holes`, `denoises`: whether it learns from
-    histories with holes, and names what was in them. 0, None or False leaves each out.
+    a vector of their own. `short_conv`: from how many events back an event takes something over. `actions`:
+    kinds of action that a head tells apart, with `scale` for their values. `holes`, `denoises`: whether it
+    learns from histories with holes, and names what was in them. 0, None or False leaves each out.
     """
 
     surface: Mapping[str, int]
     aged: int = 0
+    short_conv: int = 0
     actions: int = 0
     scale: ValueScale | None = None
     holes: bool = False
@@ -47,6 +49,8 @@ class Backbone(nn.Module):
         self.surface = nn.ParameterDict(
             {name: table(size, dim, chance) for name, size in equipment.surface.items()}
         )
+        back = equipment.short_conv
+        self.taps = nn.Parameter(torch.zeros(back, dim, device=chance.device)) if back else None
         self.hole = table(1, dim, chance) if equipment.holes else None
         self.trunk = Trunk(shape, chance)
         self.heads = (
@@ -68,5 +72,9 @@ class Backbone(nn.Module):
         for name, codes_BL in events.surface.items():
             x_BLD = x_BLD + self.surface[name][codes_BL]
         x_BLD = x_BLD * items_RD.shape[1] ** 0.5
+        before_BLD = x_BLD
+        for tap_D in () if self.taps is None else self.taps:
+            before_BLD = functional.pad(before_BLD, (0, 0, 1, 0))[:, :-1]
+            x_BLD = x_BLD + tap_D * before_BLD
         output: Tensor = self.trunk(x_BLD, events.last if newest else None, events.buckets)
         return output

@@ -54,11 +54,12 @@ class Foundation(Trained, frozen=True, kw_only=True, tag="foundation"):
 
     `positions`: how attention knows places, by ``"relative"`` distances (a new event then costs one step in
     serving), by vectors counted from the newest ``"end"``, by ``"both"`` or not at all. `time_bias` adds
-    biases by the time between two events. `evidence` adds counted facts to the logits (with the full
-    loss only), weighed on some newest events that the network does not learn from. `content` adds what
-    items say of themselves to their vectors, so that items put after the fit are ranked too, as
-    `newcomers` says (without evidence by their vectors alone); `id_dropout` is the share of items that
-    learn to do without their id.
+    biases by the time between two events. An event takes over, channel by channel, something of the
+    `short_conv` events before it: a causal convolution over what is read. `evidence` adds counted facts to
+    the logits (with the full loss only), weighed on some newest events that the network does not learn
+    from. `content` adds what items say of themselves to their vectors, so that items put after the fit are
+    ranked too, as `newcomers` says (without evidence by their vectors alone); `id_dropout` is the share of
+    items that learn to do without their id.
 
     `batch_size` counts events; see `Trained` for how it learns. An empty history gets the log popularity. A
     part that was loaded keeps up to `states_mb` of what it read, so that one more event of a user costs one
@@ -66,7 +67,8 @@ class Foundation(Trained, frozen=True, kw_only=True, tag="foundation"):
 
     Source: SASRec (Kang and McAuley 2018) with full softmax (Klenitskiy and Vasilev 2023), LiGR blocks
     (Borisyuk et al. 2024), relative position and time biases and the pointwise block of HSTU (Zhai et al.
-    2024); evidence inside the logits, and the schedule, are ours (docs/adr/0017).
+    2024), short convolutions (H3, Fu et al. 2023); evidence inside the logits, and the schedule, are ours
+    (docs/adr/0017).
     """
 
     dim: Positive = 128
@@ -75,6 +77,7 @@ class Foundation(Trained, frozen=True, kw_only=True, tag="foundation"):
     block: BlockKind = "ligr"
     positions: Literal["relative", "end", "both", "none"] = "relative"
     time_bias: bool = True
+    short_conv: Annotated[int, msgspec.Meta(ge=0, le=8)] = 2
     clock: Clock = "order"
     hide_query: Share = 0.1
     surface: bool = True
@@ -206,6 +209,7 @@ class Foundation(Trained, frozen=True, kw_only=True, tag="foundation"):
         equipment = Equipment(
             known.reader.sizes,
             aged=self.max_len if self.positions in ("end", "both") else 0,
+            short_conv=self.short_conv,
             actions=known.reader.actions if self.objective.actions else 0,
             scale=known.scale,
             holes=bool(self.objective.denoise or self.augment.mask),
