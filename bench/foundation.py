@@ -92,6 +92,7 @@ ABLATION: Mapping[str, Mapping[str, str]] = {
     "evidence without transitions": {"evidence.lags": "0"},
     "positions from the newest": {"positions": "end"},
     "no positions": {"positions": "none"},
+    "no short convolution": {"short_conv": "0"},
     "no surface (rating values)": {"surface": "false"},
     "HSTU blocks": {"block": "hstu"},
     "SASRec blocks": {"block": "sasrec"},

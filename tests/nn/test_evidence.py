@@ -4,7 +4,7 @@ import pytest
 from polyscene.core.arrays import Ragged, RaggedTable
 from polyscene.core.clock import DAY_MS
 from polyscene.lean.evidence import SMOOTHING, USUAL_EVENTS, Evidence
-from polyscene.nn.evidence import Counted, ease_weights, gram, usual_weights, weigh
+from polyscene.nn.evidence import Counted, usual_weights, weigh
 
 LISTS = [[0, 1, 2, 3], [1, 2, 0], [3, 1, 2], [2, 3, 0, 1], [0, 2]]
 COUNT = 5
@@ -184,16 +184,3 @@ def test_evidence_comes_back_as_it_was_saved(of):
     for name, values in evidence.tensors().items():
         np.testing.assert_array_equal(again.tensors()[name], values)
     assert Evidence.load({}) is None
-
-
-def test_linear_weights_solve_their_least_squares():
-    grams, l2 = gram(table(LISTS).ragged("row"), COUNT), 2.0
-    weights = ease_weights(grams.copy(), l2)
-    assert weights.flags.c_contiguous
-    slope = grams @ weights + l2 * weights - grams
-    np.testing.assert_array_equal(np.diag(weights), np.zeros(COUNT))
-    np.testing.assert_allclose(slope - np.diag(np.diag(slope)), np.zeros((COUNT, COUNT)), atol=1e-5)
-
-
-def test_gram_counts_histories_and_not_repeats():
-    np.testing.assert_array_equal(gram(table([[0, 0, 1], [1]]).ragged("row"), 2), [[1, 1], [1, 2]])

@@ -5,8 +5,6 @@ from typing import Annotated, ClassVar
 
 import numpy as np
 from msgspec import Meta
-from scipy import linalg
-from threadpoolctl import threadpool_limits
 
 from polyscene.core.answer import answer
 from polyscene.core.arrays import Array, Codes, Floats, Scores
@@ -17,14 +15,8 @@ from polyscene.core.reasons import strongest
 from polyscene.core.rows import Rows
 from polyscene.core.slates import Slates
 from polyscene.dataset.matrix import interactions
-from polyscene.nn.gram import gram
+from polyscene.nn.gram import ease_weights, gram
 from polyscene.nn.products import product
-
-STEEP = 1e4
-"""Bound on the condition number above which float32 is not trusted with the inverse."""
-
-WIDE = 8192
-"""Items from which the inverse takes all cores; below, two threads on busy cores cost ten times one."""
 
 
 class Ease(Config, frozen=True, kw_only=True, tag="ease"):
@@ -52,7 +44,7 @@ class Ease(Config, frozen=True, kw_only=True, tag="ease"):
             )
             touched = touched[np.sort(most)]
         rows = Rows(touched)
-        return EasePart(rows, _weights(gram(data.histories, rows), self.l2))
+        return EasePart(rows, ease_weights(gram(data.histories, rows), self.l2))
 
     def load(self, state: State, run: Run) -> "EasePart":
         """The weights as they were saved."""
@@ -90,18 +82,3 @@ class EasePart:
         from_rows, to_rows = self.rows.of(history), self.rows.of(candidates)
         known = (from_rows >= 0)[:, None] & (to_rows >= 0)
         return np.where(known, self.weights[from_rows[:, None], to_rows] if len(self.rows) else 0.0, 0.0)
-
-
-def _weights(gram_RR: Floats, l2: float) -> Floats:
-    """(R, R) least squares under a zero diagonal: -P[j, i] / P[i, i] with P = (gram + l2)^-1."""
-    if not len(gram_RR):
-        return gram_RR
-    diagonal = np.diag_indices_from(gram_RR)
-    steepness = 1.0 + float(gram_RR[diagonal].sum(dtype=np.float64)) / l2
-    matrix = gram_RR if steepness < STEEP else gram_RR.astype(np.float64)
-    matrix[diagonal] += l2
-    with threadpool_limits(1 if len(matrix) < WIDE else None, "blas"):
-        inverse = linalg.inv(matrix, assume_a="pos", lower=True, overwrite_a=True, check_finite=False)
-    inverse /= -inverse[diagonal]
-    inverse[diagonal] = 0.0
-    return np.ascontiguousarray(inverse, np.float32)

@@ -13,11 +13,13 @@ from typing import Annotated, Literal
 import msgspec
 import numpy as np
 import torch
-from scipy import linalg, sparse
+from scipy import sparse
 
 from polyscene.core.arrays import Array, Floats, Ragged, RaggedTable, Times
 from polyscene.core.clock import DAY_MS
+from polyscene.core.rows import Rows
 from polyscene.lean.evidence import Evidence, Lag, ThinLinear, moves, seen
+from polyscene.nn.gram import ease_weights, gram
 from polyscene.nn.products import product
 
 SHRINKAGE = 1e-3
@@ -62,7 +64,8 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         return Evidence(popularity_PR, lags, ease, np.zeros((2, features + 1), np.float32))
 
     def _linear(self, sequences: Ragged, count: int) -> Floats | ThinLinear:
-        weights_RR = ease_weights(gram(sequences, count), self.ease_l2)
+        histories = RaggedTable(sequences.offsets, {"item": sequences.values})
+        weights_RR = ease_weights(gram(histories, Rows(np.arange(count, dtype=np.int32))), self.ease_l2)
         return weights_RR if self.ease_links is None else ThinLinear.of(weights_RR, self.ease_links)
 
 
@@ -114,28 +117,6 @@ def usual_weights(evidence: Evidence) -> Floats:
     if evidence.ease is not None:
         weights[:, -1] = 0.22, 0.15
     return weights
-
-
-def ease_weights(gram_RR: Floats, l2: float) -> Floats:
-    """(R, R) weights of EASE, zero on the diagonal, from the co-occurrence counts, which are overwritten.
-
-    Source: Steck 2019.
-    """
-    gram_RR[np.diag_indices_from(gram_RR)] += l2
-    inverse = linalg.inv(gram_RR, assume_a="pos", overwrite_a=True, check_finite=False)
-    # LAPACK gives columns; a sparse product wants rows, and would copy the whole square at every call.
-    weights: Floats = np.ascontiguousarray(inverse / -np.diag(inverse), np.float32)
-    np.fill_diagonal(weights, 0)
-    return weights
-
-
-def gram(sequences: Ragged, count: int) -> Floats:
-    """(R, R) how many sequences hold both items."""
-    ones = np.ones(len(sequences.values), np.float32)
-    seen = sparse.csr_matrix((ones, sequences.values, sequences.offsets), (len(sequences), count))
-    seen.sum_duplicates()
-    seen.data[:] = 1
-    return np.asarray((seen.T @ seen).toarray(), np.float32)
 
 
 def _most_likely(logits_NR: Floats, features_NFR: Floats, targets: Ragged, moves_N: Floats) -> Floats:
