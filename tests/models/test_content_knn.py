@@ -73,3 +73,13 @@ def test_a_view_is_needed_to_load():
     config = ContentKnn()
     with pytest.raises(ConfigError, match=r"content_knn: loading needs Run\(view="):
         config.load(config.fit(DATA, Run()).state(), Run())
+
+
+@pytest.mark.parametrize("space", ["tfidf", "vectors"])
+def test_items_that_say_nothing_are_told(space):
+    run = Run()
+    ContentKnn(space=space).fit(replace(DATA, catalogue=Catalogue.bare(7)), run)
+    assert "items say nothing" in run.warnings[0]
+    run = Run()
+    ContentKnn(space=space).fit(DATA, run)
+    assert not run.warnings

@@ -53,6 +53,11 @@ class ContentKnn(Config, frozen=True, kw_only=True, tag="content_knn"):
             space = fit_terms(data.catalogue, touched, self.text, self.attributes, sentences=sentences)
         else:
             space = self._content().fit(data.catalogue, touched, run.seed)
+        if not (space.width if isinstance(space, Terms) else space.dim):
+            run.warnings.append(
+                "content_knn: the items say nothing that it can read (texts, categories, tags, numbers), so"
+                " all are alike to it; give them attributes, or take another model"
+            )
         return ContentKnnPart(self, space, run.view or StillView.of(data))
 
     def load(self, state: State, run: Run) -> "ContentKnnPart":
