@@ -33,12 +33,15 @@ def test_what_users_have_of_their_own_and_from_others_is_that_written_out(data):
     touched = Touched.of(data)
     links = trusted(touched.users, data.edges)
     net = Network(Social(dim=4, layers=2), touched, links, torch.Generator().manual_seed(0))
+    np.testing.assert_array_equal(net.part().people.own, net.users.detach().numpy())
+    net.heard.data.normal_(generator=torch.Generator().manual_seed(1))
+    heard = net.heard.detach().numpy()
     users, items, weights = net.users.detach().numpy(), net.items.detach().numpy(), links.toarray()
     passed = users + np.array([items[touched.cells[row].indices].mean(0) for row in range(40)])
     own = users.copy()
-    for _ in range(2):
+    for step in range(2):
         passed = np.array([row @ passed / max(row.sum(), 1e-9) for row in weights])
-        own += passed
+        own += heard[step] * passed
     part = net.part()
     np.testing.assert_allclose(part.people.own, own, rtol=1e-4, atol=1e-5)
     vectors = part.query_vectors(ask(data))
