@@ -57,7 +57,7 @@ class Social(GraphModel, frozen=True, kw_only=True, tag="social"):
 
 
 class Network(GraphNetwork):
-    """Vectors of users (U, D) and items (R, D), the links of trust, and how much of each step is `heard`."""
+    """Vectors of users (U, D) and items (R, D), links of trust, and what of each step is `heard` (steps, D)."""
 
     def __init__(
         self, config: Social, touched: Touched, links: sparse.csr_matrix, chance: torch.Generator
