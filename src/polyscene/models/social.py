@@ -57,7 +57,7 @@ class Social(GraphModel, frozen=True, kw_only=True, tag="social"):
 
 
 class Network(GraphNetwork):
-    """Vectors of users (U, D) and items (R, D), links of trust, and what of each step is `heard` (steps, D)."""
+    """Vectors of users (U, D) and items (R, D), links of trust, and what of each step is `heard`."""
 
     def __init__(
         self, config: Social, touched: Touched, links: sparse.csr_matrix, chance: torch.Generator
