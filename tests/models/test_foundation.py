@@ -207,6 +207,13 @@ def test_state_survives_and_a_hole_in_it_is_told(chain, part):
         small(layers=1, dim=32).load(state, Run())
 
 
+def test_a_bundle_from_before_short_convolutions_answers_as_it_did(chain):
+    plain = small(short_conv=0, epochs=1).fit(chain.data, Run())
+    loaded = small(short_conv=2).load(plain.state(), Run())
+    queries = ask([[0, 1], [5, 4, 3]])
+    np.testing.assert_allclose(loaded.score_all(queries), plain.score_all(queries), rtol=1e-4, atol=1e-4)
+
+
 def test_one_more_event_goes_on_from_what_was_read(chain, part):
     """Once loaded; the answer is that of a part which keeps nothing."""
     loaded = small().load(part.state(), Run())

@@ -238,12 +238,14 @@ class Foundation(Trained, frozen=True, kw_only=True, tag="foundation"):
         )
 
     def load(self, state: State, run: Run) -> FoundationPart:
-        """The part as it was saved.
+        """The part as it was saved; one that was fitted before there was `short_conv` does without it.
 
         Raises:
             BundleError: A tensor is missing, or its shape is not this config's.
             ConfigError: The model reads content and the run has no view to read it from.
         """
+        if self.short_conv and "taps" not in state.tensors:
+            return msgspec.structs.replace(self, short_conv=0).load(state, run)
         if self.content is not None and run.view is None:
             raise ConfigError("foundation: loading one with content needs Run(view=...), the catalogue")
         known = Known.load(state, self.content, self.newcomers, run.view or StillView(Catalogue.bare(0)))
