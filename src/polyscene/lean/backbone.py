@@ -1,23 +1,23 @@
 """The backbone in NumPy: encodes a few histories at a time, at their newest event.
 
 Legend: B histories, N events of all histories, M positions that ask, L positions that are seen, D width,
-H heads, P distances, T time buckets, R item rows.
+H heads, F numbers kept of an event, Q numbers of a query, P distances, T time buckets, R item rows.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from polyscene.core.arrays import Array, Floats
 from polyscene.core.errors import BundleError
-from polyscene.lean.blocks import CLOSED, Block, BlockKind, block_of, normed
+from polyscene.lean.blocks import CLOSED, Block, BlockKind, block_of, glancing, normed
 from polyscene.lean.reading import Asked, pair_buckets
 from polyscene.lean.vectors import Vectors
 
-Kept = list[tuple[Floats, Floats]]
-"""For each layer the keys and values (N, D) of all events."""
+Kept = list[Floats]
+"""For each layer what it keeps (N, F) of all events."""
 Glance = tuple[slice, slice, Array | None]
 """M positions that ask, the L that they see, and the buckets (M, L) of the time between them."""
 PIECE = 100
@@ -84,15 +84,16 @@ class LeanBackbone:
             BundleError: A tensor is missing.
         """
         try:
+            *below, top = (
+                _layer(_below(tensors, f"trunk.blocks.{number}"), block, heads, max_len)
+                for number in range(max(1, len(_names(tensors, "trunk.blocks"))))
+            )
             return cls(
                 items,
                 tensors.get("ages"),
                 tensors.get("taps"),
                 {name: tensors[f"surface.{name}"] for name in _names(tensors, "surface")},
-                tuple(
-                    _layer(_below(tensors, f"trunk.blocks.{number}"), block, heads, max_len)
-                    for number in range(len(_names(tensors, "trunk.blocks")))
-                ),
+                (*below, replace(top, block=glancing(top.block))),
                 (tensors["trunk.norm.weight"], tensors["trunk.norm.bias"]),
             )
         except KeyError as missing:
@@ -113,7 +114,7 @@ class LeanBackbone:
     def encode(self, asked: Asked, kept: Kept | None = None) -> Floats:
         """(B, D) what each history expects next; zeros for an empty one.
 
-        `kept`, an empty list, receives the keys and values that were made on the way.
+        `kept`, an empty list, receives what each layer keeps of the events.
         """
         vectors_BD = np.zeros((len(asked.offsets) - 1, self.width), np.float32)
         full = np.flatnonzero(np.diff(asked.offsets))
@@ -123,19 +124,19 @@ class LeanBackbone:
         glances = self._glances(asked, full)
         for layer in self.layers:
             level_ND = normed(x_ND)
-            k_ND, v_ND = layer.block.attention.keep(level_ND)
+            kept_NF = layer.block.attention.keep(level_ND)
             if kept is not None:
-                kept.append((k_ND, v_ND))
+                kept.append(kept_NF)
             if layer is self.layers[-1]:
                 last_B = asked.offsets[1:][full] - 1
                 x_ND, level_ND = x_ND[last_B], level_ND[last_B]
                 glances = _last_ones(glances)
-            q_MD, gate_MD = layer.block.attention.ask(level_ND)
-            found_MD = np.empty_like(q_MD)
+            q_MQ, again_MD = layer.block.attention.ask(level_ND)
+            found_MD = np.empty_like(x_ND)
             for ask, seen, buckets_ML in glances:
                 bias_HML = layer.bias(ask.stop - ask.start, seen.stop - seen.start, buckets_ML)
-                found_MD[ask] = layer.block.attention.find(q_MD[ask], k_ND[seen], v_ND[seen], bias_HML)
-            x_ND = layer.block.close(x_ND, found_MD, gate_MD)
+                found_MD[ask] = layer.block.attention.find(q_MQ[ask], kept_NF[seen], bias_HML)
+            x_ND = layer.block.close(x_ND, found_MD, again_MD)
         vectors_BD[full] = self.leveled(x_ND)
         return vectors_BD
 

@@ -5,11 +5,11 @@ scale of attention scores, the sign inside a sigmoid. Histories lie one after an
 that only attention works history by history.
 
 Legend: N events of all histories, M positions that ask, L positions that are seen, D width, H heads,
-E = D / H.
+E = D / H, F numbers that are kept of an event, Q numbers of a query.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -55,16 +55,16 @@ class Product:
 class Attention(Protocol):
     """How positions of one history look at each other; `level` is the block's input, `normed`."""
 
-    def keep(self, level_ND: Floats) -> tuple[Floats, Floats]:
-        """Keys and values (N, D): all that later positions will see of these."""
+    def keep(self, level_ND: Floats) -> Floats:
+        """(N, F) all that later positions will see of these: keys and values, side by side."""
         ...
 
     def ask(self, level_MD: Floats) -> tuple[Floats, Floats]:
-        """(M, D) queries, and what `Block.close` wants to know again of how they were asked."""
+        """(M, Q) queries, and what `Block.close` wants to know again of how they were asked."""
         ...
 
-    def find(self, q_MD: Floats, k_LD: Floats, v_LD: Floats, bias_HML: Floats) -> Floats:
-        """(M, D) what the queries of one history find among its keys; `bias_HML` is added to scores."""
+    def find(self, q_MQ: Floats, kept_LF: Floats, bias_HML: Floats) -> Floats:
+        """(M, D) what the queries of one history find in what was kept; `bias_HML` is added to scores."""
         ...
 
 
@@ -97,27 +97,70 @@ class SoftmaxAttention:
         asks = inputs.part(slice(0, D)).times((D // heads) ** -0.5)
         return cls(heads, asks, inputs.part(slice(D, 3 * D)))
 
-    def keep(self, level_ND: Floats) -> tuple[Floats, Floats]:
+    def keep(self, level_ND: Floats) -> Floats:
         """See `Attention.keep`."""
-        return _halves(self.keeps(level_ND))
+        return self.keeps(level_ND)
 
     def ask(self, level_MD: Floats) -> tuple[Floats, Floats]:
         """See `Attention.ask`; nothing is asked again, so the input stands in."""
         return self.asks(level_MD), level_MD
 
-    def find(self, q_MD: Floats, k_LD: Floats, v_LD: Floats, bias_HML: Floats) -> Floats:
+    def find(self, q_MQ: Floats, kept_LF: Floats, bias_HML: Floats) -> Floats:
         """See `Attention.find`."""
-        found_MD = np.empty_like(q_MD)
-        for cut, bias_ML in zip(_cuts(q_MD.shape[1], self.heads), bias_HML, strict=True):
-            weights_ML = q_MD[:, cut] @ k_LD[:, cut].T
-            weights_ML += bias_ML
-            weights_ML -= weights_ML.max(1, keepdims=True)
-            np.exp(weights_ML, out=weights_ML)
-            found_ME = weights_ML @ v_LD[:, cut]
-            # Fewer numbers to divide than weights.
-            found_ME /= weights_ML.sum(1, keepdims=True)
-            found_MD[:, cut] = found_ME
+        k_LD, v_LD = _halves(kept_LF)
+        found_MD = np.empty_like(q_MQ)
+        for cut, bias_ML in zip(_cuts(q_MQ.shape[1], self.heads), bias_HML, strict=True):
+            found_MD[:, cut] = _softmax(q_MQ[:, cut] @ k_LD[:, cut].T, bias_ML, v_LD[:, cut])
         return found_MD
+
+
+@dataclass(frozen=True, slots=True)
+class GlancingAttention:
+    """The same attention for where few positions ask: no event is made into a key or a value.
+
+    A query goes through the transposed product of the keys instead, so that it meets the events as they
+    are, and the product of the values comes after their weighted sum. That is L D H multiplications for
+    a position that asks, where keys and values are L D D. `asks` gives all heads their D numbers; the shift
+    of the keys adds the same to all scores of a query, so softmax does not see it.
+    """
+
+    asks: Product
+    values: tuple[Product, ...]
+
+    @classmethod
+    def of(cls, plain: SoftmaxAttention) -> "GlancingAttention":
+        """The twin of an attention that keeps keys and values."""
+        width = plain.asks.weight.shape[1]
+        cuts = _cuts(width, plain.heads)
+        keys_DD = plain.keeps.weight[:, :width]
+        asks = [
+            Product(part.weight @ back, None if part.shift is None else part.shift @ back)
+            for part, back in ((plain.asks.part(cut), keys_DD[:, cut].T) for cut in cuts)
+        ]
+        shifts = [each.shift for each in asks if each.shift is not None]
+        together = Product(
+            _laid(np.concatenate([each.weight for each in asks], 1)),
+            _laid(np.concatenate(shifts)) if shifts else None,
+        )
+        values = plain.keeps.part(slice(width, 2 * width))
+        return cls(together, tuple(values.part(cut) for cut in cuts))
+
+    def keep(self, level_ND: Floats) -> Floats:
+        """See `Attention.keep`: the events as they are."""
+        return level_ND
+
+    def ask(self, level_MD: Floats) -> tuple[Floats, Floats]:
+        """See `Attention.ask`."""
+        return self.asks(level_MD), level_MD
+
+    def find(self, q_MQ: Floats, kept_LF: Floats, bias_HML: Floats) -> Floats:
+        """See `Attention.find`."""
+        cuts = _cuts(q_MQ.shape[1], len(self.values))
+        found = [
+            values(_softmax(q_MQ[:, cut] @ kept_LF.T, bias_ML, kept_LF))
+            for cut, bias_ML, values in zip(cuts, bias_HML, self.values, strict=True)
+        ]
+        return np.concatenate(found, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +179,22 @@ class PointwiseAttention:
         asks, keeps = np.concatenate([query, gate]), np.concatenate([key, value])
         return cls(heads, inputs.part(asks), inputs.part(keeps))
 
-    def keep(self, level_ND: Floats) -> tuple[Floats, Floats]:
+    def keep(self, level_ND: Floats) -> Floats:
         """See `Attention.keep`."""
-        return _halves(silu(self.keeps(level_ND)))
+        return silu(self.keeps(level_ND))
 
     def ask(self, level_MD: Floats) -> tuple[Floats, Floats]:
         """See `Attention.ask`: the gate of what will be found."""
         q_MD, gate_MD = _halves(silu(self.asks(level_MD)))
         return q_MD * np.float32((q_MD.shape[1] // self.heads) ** -0.5), gate_MD
 
-    def find(self, q_MD: Floats, k_LD: Floats, v_LD: Floats, bias_HML: Floats) -> Floats:
+    def find(self, q_MQ: Floats, kept_LF: Floats, bias_HML: Floats) -> Floats:
         """See `Attention.find`."""
-        M, L = len(q_MD), len(k_LD)
-        found_MD = np.empty_like(q_MD)
-        for cut, bias_ML in zip(_cuts(q_MD.shape[1], self.heads), bias_HML, strict=True):
-            scores_ML = q_MD[:, cut] @ k_LD[:, cut].T
+        k_LD, v_LD = _halves(kept_LF)
+        M, L = len(q_MQ), len(k_LD)
+        found_MD = np.empty_like(q_MQ)
+        for cut, bias_ML in zip(_cuts(q_MQ.shape[1], self.heads), bias_HML, strict=True):
+            scores_ML = q_MQ[:, cut] @ k_LD[:, cut].T
             scores_ML += bias_ML
             found_MD[:, cut] = silu(scores_ML) @ v_LD[:, cut]
         found_MD /= np.arange(L - M + 1, L + 1, dtype=np.float32)[:, None]
@@ -161,7 +205,7 @@ class PointwiseAttention:
 class Ligr:
     """Twin of ``nn.layers.LigrBlock``; gates and switch have their signs turned."""
 
-    attention: SoftmaxAttention
+    attention: SoftmaxAttention | GlancingAttention
     found: Product
     found_gate: Product
     switch: Product
@@ -218,7 +262,7 @@ class Hstu:
 class SasRec:
     """Twin of ``nn.layers.SasRecBlock``."""
 
-    attention: SoftmaxAttention
+    attention: SoftmaxAttention | GlancingAttention
     found: Product
     hidden: Product
     output: Product
@@ -247,6 +291,13 @@ def block_of(kind: BlockKind, tensors: Mapping[str, Array], heads: int) -> Block
     return Hstu.of(tensors, heads) if kind == "hstu" else SasRec.of(tensors, heads)
 
 
+def glancing(block: Block) -> Block:
+    """The block for where few positions ask: its twin, if its attention has one, else itself."""
+    if isinstance(block, Ligr | SasRec) and isinstance(block.attention, SoftmaxAttention):
+        return replace(block, attention=GlancingAttention.of(block.attention))
+    return block
+
+
 def normed(x_ND: Floats) -> Floats:
     """Each row less its mean, over its standard deviation."""
     width = np.float32(x_ND.shape[1])
@@ -269,6 +320,17 @@ def gated(x: Floats, closing: Floats) -> Floats:
 def silu(x: Floats) -> Floats:
     """``x * sigmoid(x)``; the argument is used up."""
     return gated(x, -x)
+
+
+def _softmax(scores_ML: Floats, bias_ML: Floats, values_LE: Floats) -> Floats:
+    """(M, E) the values' sum by the softmax of scores and bias; `scores_ML` is used up."""
+    scores_ML += bias_ML
+    scores_ML -= scores_ML.max(1, keepdims=True)
+    np.exp(scores_ML, out=scores_ML)
+    found_ME: Floats = scores_ML @ values_LE
+    # Fewer numbers to divide than weights.
+    found_ME /= scores_ML.sum(1, keepdims=True)
+    return found_ME
 
 
 def _product(tensors: Mapping[str, Array], name: str) -> Product:

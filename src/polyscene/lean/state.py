@@ -1,6 +1,6 @@
 """What a network keeps of a history, so that one more event costs one step.
 
-Legend: B histories, D width, H heads, K layers, L slots in use, M events, P slots at hand.
+Legend: B histories, D width, F numbers kept of an event, H heads, L slots in use, M events, P slots.
 """
 
 from collections import OrderedDict
@@ -22,11 +22,11 @@ FIRST_SLOTS = 16
 
 
 class UserState:
-    """Keys and values of a history's events in every layer; all that a later event sees of them.
+    """What every layer keeps of a history's events; all that a later event sees of them.
 
     The newest event is never among them: what it says depends on when and from where is asked, and is
     only final once the next event came. Beyond `max_len` events the newest takes the slot of the oldest,
-    whose influence on the others stays. Shapes: `kept` (K, 2, P, D) keys and values, `seconds` (P,).
+    whose influence on the others stays. Shapes: `kept` (P, F) for each layer, `seconds` (P,).
     """
 
     __slots__ = ("count", "kept", "max_len", "seconds")
@@ -35,17 +35,16 @@ class UserState:
         self.count = len(seconds) - 1
         self.max_len = max_len
         slots = min(max_len, max(FIRST_SLOTS, 1 << self.count.bit_length()))
-        self.kept = np.zeros((len(kept), 2, slots, kept[0][0].shape[1]), dtype)
+        self.kept = [np.zeros((slots, kept_NF.shape[1]), dtype) for kept_NF in kept]
         self.seconds = np.zeros(slots, np.int64)
-        for layer, pair in enumerate(kept):
-            for side, values_ND in enumerate(pair):
-                self.kept[layer, side, : self.count] = values_ND[:-1]
+        for mine_PF, kept_NF in zip(self.kept, kept, strict=True):
+            mine_PF[: self.count] = kept_NF[:-1]
         self.seconds[: self.count] = seconds[:-1]
 
     @property
     def size(self) -> int:
         """Bytes."""
-        return int(self.kept.nbytes + self.seconds.nbytes)
+        return sum(each.nbytes for each in (*self.kept, self.seconds))
 
     def ask(self, backbone: LeanBackbone, events: Asked, x_MD: Floats) -> Floats:
         """(1, D) what is expected after the last of M events; the others are taken in for good.
@@ -71,15 +70,15 @@ class UserState:
         self.seconds[slots] = events.seconds
         timed = backbone.layers[0].when is not None
         buckets_ML = pair_buckets(events.sight, self.seconds[:used]) if timed else None
-        for layer, (k_PD, v_PD) in zip(backbone.layers, self.kept, strict=True):
+        for layer, kept_PF in zip(backbone.layers, self.kept, strict=True):
             attention, level_MD = layer.block.attention, normed(x_MD)
-            k_PD[slots], v_PD[slots] = attention.keep(level_MD)
-            q_MD, again_MD = attention.ask(level_MD)
+            kept_PF[slots] = attention.keep(level_MD)
+            q_MQ, again_MD = attention.ask(level_MD)
             near_HML = layer.laid(M, used)
             if slots.stop != used:
                 near_HML = np.roll(near_HML, slots.stop, axis=2)
-            k_LD, v_LD = (each[:used].astype(np.float32, copy=False) for each in (k_PD, v_PD))
-            found_MD = attention.find(q_MD, k_LD, v_LD, layer.timed(near_HML, buckets_ML))
+            kept_LF = kept_PF[:used].astype(np.float32, copy=False)
+            found_MD = attention.find(q_MQ, kept_LF, layer.timed(near_HML, buckets_ML))
             x_MD = layer.block.close(x_MD, found_MD, again_MD)
         return backbone.leveled(x_MD[-1:])
 
@@ -87,7 +86,7 @@ class UserState:
         slots = len(self.seconds)
         if self.count + events > slots and slots < self.max_len:
             more = min(max(slots, events), self.max_len - slots)
-            self.kept = np.concatenate([self.kept, np.zeros_like(self.kept[:, :, :more])], 2)
+            self.kept = [np.concatenate([each, np.zeros_like(each[:more])]) for each in self.kept]
             self.seconds = np.concatenate([self.seconds, np.zeros(more, np.int64)])
 
 
