@@ -19,7 +19,7 @@ SETTINGS = {
     "mlp": NETWORK,
     "fm": {name: NETWORK[name] for name in ("dim", "epochs", "batch_size", "learning_rate")},
     "wide_deep": NETWORK,
-    "deepfm": NETWORK,
+    "deepfm": {**NETWORK, "layer_norm": True, "codes_l2": 1e-4},
     "dcn": {**NETWORK, "crosses": 2},
     "finalmlp": {**NETWORK, "other": [8], "heads": 2},
     "din": {**NETWORK, "attention": [8], "max_len": 5},

@@ -5,11 +5,14 @@ from itertools import combinations
 import numpy as np
 import pytest
 import torch
+from msgspec.structs import replace
 
-from polyscene.nn.clicks import Labelled, logits, mean_loss, sigmoid
-from polyscene.nn.fields import Batch, FieldVectors, Past, Plan, Sheet, Shuffled, Wide, pairs
+from polyscene.core.contracts import Run
+from polyscene.nn.clicks import Labelled, learned, logits, mean_loss, sigmoid
+from polyscene.nn.fields import Batch, FieldVectors, Mlp, Past, Plan, Sheet, Shuffled, Wide, pairs, squares
 from polyscene.rank.bst import Bst
 from polyscene.rank.dcn import Dcn
+from polyscene.rank.deepfm import DeepFm
 from polyscene.rank.din import Din
 from polyscene.rank.lstm_ranker import LstmRanker
 
@@ -68,6 +71,27 @@ def test_crosses_are_what_the_paper_writes():
         x = torch.stack([a * (layer.weight @ b + layer.bias) + b for a, b in zip(first, x, strict=True)])
     plain = network.output(torch.cat([x, network.layers(first)], 1))[:, 0]
     torch.testing.assert_close(network(rows), plain)
+
+
+def test_dense_layers_are_normed_before_their_relu():
+    layers, x_BD = Mlp(5, (4, 3), 0.0, chance(), norm=True).eval(), torch.randn(6, 5, generator=chance())
+    plain = x_BD
+    for layer in layers.layers:
+        plain = plain @ layer.weight.T + layer.bias
+        level = plain - plain.mean(1, keepdim=True)
+        plain = (level / (level.square().mean(1, keepdim=True) + 1e-5).sqrt()).clamp(min=0)
+    torch.testing.assert_close(layers(x_BD), plain)
+    assert not len(Mlp(5, (4, 3), 0.0, chance()).norms)
+
+
+def test_only_what_belongs_to_codes_is_drawn_to_zero_by_their_weight_decay():
+    known = Labelled(sheet(), np.array([1, 0, 1, 0, 1, 0, 1], np.float32))
+    config = DeepFm(dim=4, hidden=(3,), l2=0.0, epochs=80, learning_rate=0.03, average=0.0)
+    free, drawn = (learned(each, PLAN, known, Run()) for each in (config, replace(config, codes_l2=10.0)))
+    assert squares(drawn) < squares(free) / 100
+    tables = [each.codes for each in (free.vectors, free.wide.vectors)]
+    torch.testing.assert_close(squares(free), sum(each.square().sum() for each in tables))
+    assert drawn.vectors.scales.square().sum() > free.vectors.scales.square().sum() / 2
 
 
 @pytest.mark.parametrize("config", [Din(dim=4), Bst(dim=4), LstmRanker(dim=4)])

@@ -20,7 +20,7 @@ from polyscene.core.config import kind_of, to_json
 from polyscene.core.contracts import Run
 from polyscene.nn import loop, machine
 from polyscene.nn.course import OptimiserKind
-from polyscene.nn.fields import Batch, Plan, Sheet, Shuffled
+from polyscene.nn.fields import Batch, Plan, Sheet, Shuffled, squares
 from polyscene.nn.trained import Positive, Trained
 
 BLOCK = 8_192
@@ -31,8 +31,10 @@ Widths = tuple[Positive, ...]
 class Clicks(Trained, frozen=True, kw_only=True):
     """Base of configs whose network tells labelled rows from others by binary cross-entropy.
 
-    `positive_weight`: how much a labelled row counts against another; ``"balanced"``: so that both classes
-    count alike. Either moves the chances away from the shares in the data, if it is not 1. See `Trained`.
+    `codes_l2`: weight decay, as part of the gradient, of what belongs to the codes of fields alone, on top
+    of `l2`, which is of all weights. `positive_weight`: how much a labelled row counts against another;
+    ``"balanced"``: so that both classes count alike. Either moves the chances away from the shares in the
+    data, if it is not 1. See `Trained`.
     """
 
     epochs: Annotated[int, msgspec.Meta(ge=0)] = 15
@@ -40,6 +42,7 @@ class Clicks(Trained, frozen=True, kw_only=True):
     optimiser: OptimiserKind = "adam"
     learning_rate: Annotated[float, msgspec.Meta(gt=0)] = 3e-3
     l2: Annotated[float, msgspec.Meta(ge=0)] = 1e-5
+    codes_l2: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     validate_every: Positive = 1
     positive_weight: Annotated[float, msgspec.Meta(gt=0)] | Literal["balanced"] = 1.0
 
@@ -83,7 +86,8 @@ def learned(
 
         def loss(batch: Batch) -> torch.Tensor:
             logits_B = network(batch)
-            return functional.binary_cross_entropy_with_logits(logits_B, batch.labels, pos_weight=weight)
+            missed = functional.binary_cross_entropy_with_logits(logits_B, batch.labels, pos_weight=weight)
+            return missed + config.codes_l2 / 2 * squares(network) if config.codes_l2 else missed
 
         told = config.plan(kind_of(config), _identity(config, known))
         loop.train(network, batches, loss, told, run, judge and (lambda: judge(network)))

@@ -7,7 +7,7 @@ Q histories, L places of a history.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, zip_longest
 
 import numpy as np
 import torch
@@ -182,20 +182,36 @@ class Wide(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Dense layers with ReLU and dropout behind each."""
+    """Dense layers with ReLU and dropout behind each; with `norm`, a layer norm stands before the ReLU."""
 
-    def __init__(self, inputs: int, hidden: Sequence[int], dropout: float, chance: torch.Generator) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        dropout: float,
+        chance: torch.Generator,
+        *,
+        norm: bool = False,
+    ) -> None:
         super().__init__()
         widths = [inputs, *hidden]
         self.layers = nn.ModuleList(linear(before, after, chance) for before, after in pairwise(widths))
+        self.norms = nn.ModuleList(nn.LayerNorm(width, device=chance.device) for width in hidden if norm)
         self.drop = Dropout(dropout, chance)
         self.width = widths[-1]
 
     def forward(self, x_xD: Tensor) -> Tensor:
         """The same leading axes, the last layer's width."""
-        for layer in self.layers:
-            x_xD = self.drop(functional.relu(layer(x_xD)))
+        for layer, norm in zip_longest(self.layers, self.norms):
+            x_xD = layer(x_xD)
+            x_xD = self.drop(functional.relu(x_xD if norm is None else norm(x_xD)))
         return x_xD
+
+
+def squares(network: nn.Module) -> Tensor:
+    """() the sum of the squares of all weights that belong to codes of fields."""
+    tables = (each.codes for each in network.modules() if isinstance(each, FieldVectors))
+    return torch.stack([table.square().sum() for table in tables]).sum()
 
 
 def pairs(vectors_BMD: Tensor) -> Tensor:

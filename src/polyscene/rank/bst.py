@@ -11,14 +11,13 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from polyscene.core.errors import ConfigError
-from polyscene.nn.clicks import Widths
-from polyscene.nn.fields import GAPS, Batch, FieldVectors, Mlp, Plan
+from polyscene.nn.fields import GAPS, Batch, FieldVectors, Plan
 from polyscene.nn.layers import Dropout, linear, table
-from polyscene.nn.trained import Positive, Share
-from polyscene.rank.interaction import Interaction
+from polyscene.nn.trained import Positive
+from polyscene.rank.interaction import Dense
 
 
-class Bst(Interaction, frozen=True, kw_only=True, tag="bst"):
+class Bst(Dense, frozen=True, kw_only=True, tag="bst"):
     """A transformer over the last `max_len` items with the candidate behind them, then dense layers.
 
     A position is how long before the question the event was. One block, as the authors found best.
@@ -27,10 +26,7 @@ class Bst(Interaction, frozen=True, kw_only=True, tag="bst"):
     that of the candidate and the mean of the others go on, so that memory does not grow with `max_len`.
     """
 
-    dim: Positive = 16
     heads: Positive = 2
-    hidden: Widths = (64, 32)
-    dropout: Share = 0.1
     max_len: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 20
 
     @property
@@ -58,7 +54,7 @@ class Network(nn.Module):
         self.wide, self.narrow = linear(dim, 4 * dim, chance), linear(4 * dim, dim, chance)
         self.norms = nn.ModuleList(nn.LayerNorm(dim, device=chance.device) for _ in range(2))
         self.drop = Dropout(config.dropout, chance)
-        self.layers = Mlp((plan.fields + 2) * dim, config.hidden, config.dropout, chance)
+        self.layers = config.layers((plan.fields + 2) * dim, chance)
         self.output = linear(self.layers.width, 1, chance)
 
     def forward(self, batch: Batch) -> Tensor:

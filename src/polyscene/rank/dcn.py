@@ -6,14 +6,13 @@ Legend: B rows, M fields, D width, H hidden width.
 import torch
 from torch import Tensor, nn
 
-from polyscene.nn.clicks import Widths
-from polyscene.nn.fields import Batch, FieldVectors, Mlp, Plan
+from polyscene.nn.fields import Batch, FieldVectors, Plan
 from polyscene.nn.layers import linear
-from polyscene.nn.trained import Positive, Share
-from polyscene.rank.interaction import Interaction
+from polyscene.nn.trained import Positive
+from polyscene.rank.interaction import Dense
 
 
-class Dcn(Interaction, frozen=True, kw_only=True, tag="dcn"):
+class Dcn(Dense, frozen=True, kw_only=True, tag="dcn"):
     """`crosses` layers that each multiply what is there by the input once more, beside dense layers.
 
     The parallel form with full matrices.
@@ -21,10 +20,7 @@ class Dcn(Interaction, frozen=True, kw_only=True, tag="dcn"):
     Source: Wang et al. 2021, "DCN V2: improved deep and cross network".
     """
 
-    dim: Positive = 16
     crosses: Positive = 3
-    hidden: Widths = (64, 32)
-    dropout: Share = 0.1
 
     def network(self, plan: Plan, chance: torch.Generator) -> "Network":
         """Crosses and layers side by side, and one logit of both."""
@@ -39,7 +35,7 @@ class Network(nn.Module):
         self.vectors = FieldVectors(plan, config.dim, chance)
         width = plan.fields * config.dim
         self.crosses = nn.ModuleList(linear(width, width, chance) for _ in range(config.crosses))
-        self.layers = Mlp(width, config.hidden, config.dropout, chance)
+        self.layers = config.layers(width, chance)
         self.output = linear(width + self.layers.width, 1, chance)
 
     def forward(self, batch: Batch) -> Tensor:

@@ -6,22 +6,16 @@ Legend: B rows, M fields, D width.
 import torch
 from torch import Tensor, nn
 
-from polyscene.nn.clicks import Widths
-from polyscene.nn.fields import Batch, FieldVectors, Mlp, Plan, Wide, pairs
+from polyscene.nn.fields import Batch, FieldVectors, Plan, Wide, pairs
 from polyscene.nn.layers import linear
-from polyscene.nn.trained import Positive, Share
-from polyscene.rank.interaction import Interaction
+from polyscene.rank.interaction import Dense
 
 
-class DeepFm(Interaction, frozen=True, kw_only=True, tag="deepfm"):
+class DeepFm(Dense, frozen=True, kw_only=True, tag="deepfm"):
     """A factorisation machine and dense layers that share the fields' vectors, their logits added.
 
     Source: Guo et al. 2017, "DeepFM".
     """
-
-    dim: Positive = 16
-    hidden: Widths = (64, 32)
-    dropout: Share = 0.1
 
     def network(self, plan: Plan, chance: torch.Generator) -> "Network":
         """Linear part, pairs and layers."""
@@ -35,7 +29,7 @@ class Network(nn.Module):
         super().__init__()
         self.wide = Wide(plan, chance)
         self.vectors = FieldVectors(plan, config.dim, chance)
-        self.layers = Mlp(plan.fields * config.dim, config.hidden, config.dropout, chance)
+        self.layers = config.layers(plan.fields * config.dim, chance)
         self.output = linear(self.layers.width, 1, chance)
 
     def forward(self, batch: Batch) -> Tensor:

@@ -12,11 +12,10 @@ from torch import Tensor, nn
 from polyscene.nn.clicks import Widths
 from polyscene.nn.fields import Batch, FieldVectors, Mlp, Plan
 from polyscene.nn.layers import linear
-from polyscene.nn.trained import Positive, Share
-from polyscene.rank.interaction import Interaction
+from polyscene.rank.interaction import Dense
 
 
-class Din(Interaction, frozen=True, kw_only=True, tag="din"):
+class Din(Dense, frozen=True, kw_only=True, tag="din"):
     """Dense layers that also read the sum of the last `max_len` items, each weighted for the candidate.
 
     The weight is what layers of widths `attention` make of the past item, the candidate, their difference
@@ -26,10 +25,7 @@ class Din(Interaction, frozen=True, kw_only=True, tag="din"):
     vectors in place of their outer product, as in the authors' code.
     """
 
-    dim: Positive = 16
-    hidden: Widths = (64, 32)
     attention: Widths = (32, 16)
-    dropout: Share = 0.1
     max_len: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 50
 
     @property
@@ -50,7 +46,7 @@ class Network(nn.Module):
         self.vectors = FieldVectors(plan, config.dim, chance)
         self.looks = Mlp(4 * config.dim, config.attention, 0.0, chance)
         self.weight = linear(self.looks.width, 1, chance)
-        self.layers = Mlp((plan.fields + 1) * config.dim, config.hidden, config.dropout, chance)
+        self.layers = config.layers((plan.fields + 1) * config.dim, chance)
         self.output = linear(self.layers.width, 1, chance)
 
     def forward(self, batch: Batch) -> Tensor:

@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 from polyscene.core.errors import ConfigError
 from polyscene.nn.clicks import Widths
-from polyscene.nn.fields import Batch, FieldVectors, Mlp, Plan
+from polyscene.nn.fields import Batch, FieldVectors, Plan
 from polyscene.nn.layers import linear
-from polyscene.nn.trained import Positive, Share
-from polyscene.rank.interaction import Interaction
+from polyscene.nn.trained import Positive
+from polyscene.rank.interaction import Dense
 
 
-class FinalMlp(Interaction, frozen=True, kw_only=True, tag="finalmlp"):
+class FinalMlp(Dense, frozen=True, kw_only=True, tag="finalmlp"):
     """Two streams of dense layers; their outputs count alone and multiplied with each other, head by head.
 
     Each stream has gates of its own on the inputs: 2 sigmoid of a learned bias, the form without context
@@ -24,11 +24,8 @@ class FinalMlp(Interaction, frozen=True, kw_only=True, tag="finalmlp"):
     Source: Mao et al. 2023, "FinalMLP".
     """
 
-    dim: Positive = 16
-    hidden: Widths = (64, 32)
     other: Widths = (64, 32)
     heads: Positive = 4
-    dropout: Share = 0.1
 
     def network(self, plan: Plan, chance: torch.Generator) -> "Network":
         """Both streams and their fusion. Raises ConfigError where the heads don't divide their widths."""
@@ -50,8 +47,8 @@ class Network(nn.Module):
         width = plan.fields * config.dim
         gates_2X = torch.empty(2, width, device=chance.device).normal_(std=0.02, generator=chance)
         self.gates = nn.Parameter(gates_2X)
-        self.left = Mlp(width, config.hidden, config.dropout, chance)
-        self.right = Mlp(width, config.other, config.dropout, chance)
+        self.left = config.layers(width, chance)
+        self.right = config.layers(width, chance, config.other)
         self.alone = linear(self.left.width + self.right.width, 1, chance)
         heads = config.heads
         together_HEG = torch.empty(

@@ -20,7 +20,8 @@ from polyscene.core.slates import Slates
 from polyscene.core.states import pack, unpack
 from polyscene.features.convert import CONVERTERS
 from polyscene.nn import machine
-from polyscene.nn.clicks import Clicks, Labelled, learned, logits, mean_loss
+from polyscene.nn.clicks import Clicks, Labelled, Widths, learned, logits, mean_loss
+from polyscene.nn.fields import Mlp
 from polyscene.nn.trained import Positive, Share
 from polyscene.nn.weights import put_tensors, tensors_of
 from polyscene.rank.candidates import Reader, fit_reader, joined
@@ -105,6 +106,24 @@ class Interaction(Clicks, frozen=True, kw_only=True):
                 reader, mean=known.sheet.numbers.mean(0), spread=np.where(spread < 1e-6, 1, spread)
             )
         return reader, replace(known, sheet=reader.standard(known.sheet)), np.concatenate(slates)
+
+
+class Dense(Interaction, frozen=True, kw_only=True):
+    """Base of those with dense layers over vectors of `dim`.
+
+    `hidden` are the layers' widths, `dropout` is behind each; with `layer_norm` each is normed before its
+    ReLU, which helps where fields are many and rows are few.
+    """
+
+    dim: Positive = 16
+    hidden: Widths = (64, 32)
+    dropout: Share = 0.1
+    layer_norm: bool = False
+
+    def layers(self, inputs: int, chance: torch.Generator, widths: Widths | None = None) -> Mlp:
+        """The layers, or others of the same sort."""
+        hidden = self.hidden if widths is None else widths
+        return Mlp(inputs, hidden, self.dropout, chance, norm=self.layer_norm)
 
 
 class InteractionPart:

@@ -10,15 +10,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from polyscene.nn.clicks import Widths
-from polyscene.nn.fields import Batch, FieldVectors, Mlp, Plan
+from polyscene.nn.fields import Batch, FieldVectors, Plan
 from polyscene.nn.layers import Dropout, linear
 from polyscene.nn.recurrent import recurrent
-from polyscene.nn.trained import Positive, Share
-from polyscene.rank.interaction import Interaction
+from polyscene.nn.trained import Positive
+from polyscene.rank.interaction import Dense
 
 
-class LstmRanker(Interaction, frozen=True, kw_only=True, tag="lstm_ranker"):
+class LstmRanker(Dense, frozen=True, kw_only=True, tag="lstm_ranker"):
     """Dense layers that also read the newest state of two LSTM layers over the last `max_len` items.
 
     `states`: widths of the two, the wide one below; `dropout` is behind each of them as behind each dense
@@ -27,10 +26,7 @@ class LstmRanker(Interaction, frozen=True, kw_only=True, tag="lstm_ranker"):
     Source: Hochreiter and Schmidhuber 1997 (LSTM), stacked as is usual in classifiers of clicks.
     """
 
-    dim: Positive = 16
     states: tuple[Positive, Positive] = (128, 64)
-    hidden: Widths = (64, 32)
-    dropout: Share = 0.1
     max_len: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 20
 
     @property
@@ -53,7 +49,7 @@ class Network(nn.Module):
         self.drop = Dropout(config.dropout, chance)
         self.wide = recurrent("lstm", config.dim, wide, 1, chance)
         self.narrow = recurrent("lstm", wide, narrow, 1, chance)
-        self.layers = Mlp(plan.fields * config.dim + narrow, config.hidden, config.dropout, chance)
+        self.layers = config.layers(plan.fields * config.dim + narrow, chance)
         self.output = linear(self.layers.width, 1, chance)
 
     def forward(self, batch: Batch) -> Tensor:

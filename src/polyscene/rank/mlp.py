@@ -6,22 +6,16 @@ Legend: B rows, M fields, D width.
 import torch
 from torch import Tensor, nn
 
-from polyscene.nn.clicks import Widths
-from polyscene.nn.fields import Batch, FieldVectors, Mlp, Plan
+from polyscene.nn.fields import Batch, FieldVectors, Plan
 from polyscene.nn.layers import linear
-from polyscene.nn.trained import Positive, Share
-from polyscene.rank.interaction import Interaction
+from polyscene.rank.interaction import Dense
 
 
-class MlpRanker(Interaction, frozen=True, kw_only=True, tag="mlp"):
+class MlpRanker(Dense, frozen=True, kw_only=True, tag="mlp"):
     """Vectors of coded fields and standardised numbers, side by side, through dense layers: 64-32-1.
 
     Source: Covington, Adams and Sargin 2016, the ranking network, without its weights by watch time.
     """
-
-    dim: Positive = 16
-    hidden: Widths = (64, 32)
-    dropout: Share = 0.1
 
     def network(self, plan: Plan, chance: torch.Generator) -> "Network":
         """Layers of the widths `hidden`, and one logit."""
@@ -35,7 +29,7 @@ class Network(nn.Module):
         super().__init__()
         self.vectors = FieldVectors(Plan(plan.sizes, 0), config.dim, chance)
         inputs = len(plan.sizes) * config.dim + plan.numbers
-        self.layers = Mlp(inputs, config.hidden, config.dropout, chance)
+        self.layers = config.layers(inputs, chance)
         self.output = linear(self.layers.width, 1, chance)
 
     def forward(self, batch: Batch) -> Tensor:

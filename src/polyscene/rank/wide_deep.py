@@ -6,23 +6,17 @@ Legend: B rows, M fields, D width.
 import torch
 from torch import Tensor, nn
 
-from polyscene.nn.clicks import Widths
-from polyscene.nn.fields import Batch, FieldVectors, Mlp, Plan, Wide
+from polyscene.nn.fields import Batch, FieldVectors, Plan, Wide
 from polyscene.nn.layers import linear
-from polyscene.nn.trained import Positive, Share
-from polyscene.rank.interaction import Interaction
+from polyscene.rank.interaction import Dense
 
 
-class WideDeep(Interaction, frozen=True, kw_only=True, tag="wide_deep"):
+class WideDeep(Dense, frozen=True, kw_only=True, tag="wide_deep"):
     """Logistic regression and dense layers over vectors of `dim`, their logits added.
 
     Source: Cheng et al. 2016, "Wide and deep learning", without crossed columns made by hand in the wide
     part; both parts learn by one optimiser.
     """
-
-    dim: Positive = 16
-    hidden: Widths = (64, 32)
-    dropout: Share = 0.1
 
     def network(self, plan: Plan, chance: torch.Generator) -> "Network":
         """The linear part and the layers."""
@@ -36,7 +30,7 @@ class Network(nn.Module):
         super().__init__()
         self.wide = Wide(plan, chance)
         self.vectors = FieldVectors(plan, config.dim, chance)
-        self.layers = Mlp(plan.fields * config.dim, config.hidden, config.dropout, chance)
+        self.layers = config.layers(plan.fields * config.dim, chance)
         self.output = linear(self.layers.width, 1, chance)
 
     def forward(self, batch: Batch) -> Tensor:
