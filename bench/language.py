@@ -115,7 +115,9 @@ def questions(name: str, on: str, most: int) -> tuple[Examples, Examples, Data]:
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    options.add_argument("--row", action="append", choices=sorted(ROWS), help=f"by default {', '.join(USUAL)}")
+    options.add_argument(
+        "--row", action="append", choices=sorted(ROWS), help=f"by default {', '.join(USUAL)}"
+    )
     options.add_argument("--data", default="ml-1m")
     options.add_argument("--on", choices=("test", "valid"), default="test")
     options.add_argument("--asked", type=int, default=300)

@@ -49,6 +49,7 @@ def test_nested_configs_survive_json():
         ({}, "here: 'kind' is missing; known: branch, leaf"),
         ({"kind": "leaff"}, "here: unknown kind 'leaff'; did you mean 'leaf'?"),
         ({"kind": ["leaf"]}, "here: unknown kind"),
+        ({"kind": "TF-IDF"}, "here: unknown kind 'TF-IDF'; known: branch, leaf"),
         ({"kind": "leaf", "raet": 1}, "here: unknown key 'raet'; did you mean 'rate'?"),
         ({"kind": "leaf", "zzz": 1}, "here: unknown key 'zzz'; known: mode, name, rate"),
         ({"kind": "leaf", "rate": 0}, r"here.rate: .*> 0.*; got 0"),

@@ -109,6 +109,8 @@ def test_any_kind_can_stand_beside(request_of):
     assert list(found["baselines"]) == list(found["comparison"]) == ["popular", "ease"]
     with pytest.raises(ConfigError, match="--against: unknown kind 'eese'; did you mean 'ease'"):
         evaluate(replace(request_of, against=("eese",)))
+    with pytest.raises(ConfigError, match="--against: 'dcn' is a ranker: .* a stage behind them"):
+        evaluate(replace(request_of, against=("dcn",)))
 
 
 def test_equal_seeds_give_equal_figures(request_of, result):

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,9 +26,10 @@ def models(json: JsonOption = False) -> None:
         show.as_json(rows)
         return
     width = max(len(row["kind"]) for row in rows)
-    for (role, family), members in groupby(rows, lambda row: (row["role"], row["family"])):
+    families = list(dict.fromkeys((row["role"], row["family"]) for row in rows))
+    for role, family in families:
         typer.echo(f"\n{family}" + (" (rankers)" if role == "ranker" else ""))
-        for row in members:
+        for row in (each for each in rows if (each["role"], each["family"]) == (role, family)):
             typer.echo(f"  {row['kind']:<{width}}  {row['source']}{_limits(row)}")
     typer.echo("\n+ also ranks items put after its fit   - knows only the users of its fit")
 

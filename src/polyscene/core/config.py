@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 import msgspec
 
 from polyscene.core.errors import ConfigError, nearest
+from polyscene.core.known_as import known_as
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="kind"):
@@ -37,7 +38,8 @@ def find(kinds: Kinds, kind: object, where: str) -> type[Config]:
         ConfigError: The kind is not in the table.
     """
     if not isinstance(kind, str) or kind not in kinds:
-        raise ConfigError(f"{where}: unknown kind {kind!r}{nearest(str(kind), kinds)}")
+        hint = known_as(str(kind), kinds) or nearest(str(kind), kinds)
+        raise ConfigError(f"{where}: unknown kind {kind!r}{hint}")
     module, _, name = kinds[kind].partition(":")
     found: type[Config] = getattr(import_module(module), name)
     return found

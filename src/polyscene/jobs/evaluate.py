@@ -24,6 +24,7 @@ from polyscene.jobs.exam import Exam, Learner, Scene, Trial
 from polyscene.jobs.infer import load_or_propose
 from polyscene.models.table import KINDS
 from polyscene.observe.timing import peak_mb
+from polyscene.rank.table import RANKERS
 from polyscene.scenario.file import Scenario, load_scenario
 
 BASELINES: Mapping[str, Mapping[str, Any]] = {
@@ -180,7 +181,12 @@ def rivals_of(request: EvaluateRequest) -> dict[str, Learner]:
 
 
 def plain(name: str, option: str) -> Config:
-    """The model of a kind as it is by default, or that of a file."""
+    """The model of a kind as it is by default, or that of a file. Raises ConfigError for a ranker's."""
+    if name in RANKERS:
+        raise ConfigError(
+            f"{option}: {name!r} is a ranker: it orders what models brought; make it a stage behind them in a"
+            " scenario file and name that file (--scenario)"
+        )
     return load_config(Path(name), KINDS) if name.endswith(".toml") else find(KINDS, name, option)()
 
 
