@@ -39,10 +39,11 @@ settings of those elsewhere, intervals, and public figures beside them.
 RANKED = """
 ## Rankers
 
-They order what others brought, and learn from labelled slates. nDCG@10 of each with its defaults on the best
-50 of EASE for the last events of MovieLens 1M (A) that are among them, and what is gained over the order of
-EASE, paired, 95 % (`python -m bench.language --row KIND --keep`). CPU: seconds of the fit, milliseconds of a
-request of 50. What they reach on tables, and with several actions, says `bench/README.md`.
+They order what others brought, and learn from labelled slates. nDCG@10 of each with its defaults on the
+best 50 of EASE for the last events of MovieLens 1M (A) that are among them, and what is gained over the
+order of EASE, paired, 95 % (`python -m bench.language --row KIND --keep`). CPU: seconds of the fit,
+milliseconds of a request of 50. What they reach on tables, and with several actions, says
+`bench/README.md`.
 
 | kind | nDCG@10 | over EASE's order | questions, seeds | CPU s | CPU ms | family | source |
 | --- | ---: | --- | --- | ---: | ---: | --- | --- |

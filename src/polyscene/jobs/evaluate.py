@@ -184,8 +184,8 @@ def plain(name: str, option: str) -> Config:
     """The model of a kind as it is by default, or that of a file. Raises ConfigError for a ranker's."""
     if name in RANKERS:
         raise ConfigError(
-            f"{option}: {name!r} is a ranker: it orders what models brought; make it a stage behind them in a"
-            " scenario file and name that file (--scenario)"
+            f"{option}: {name!r} is a ranker: it orders what models brought; make it a stage behind them in"
+            " a scenario file and name that file (--scenario)"
         )
     return load_config(Path(name), KINDS) if name.endswith(".toml") else find(KINDS, name, option)()
 
