@@ -19,6 +19,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from bench.models import keep_slates
 from polyscene.core.arrays import Array
 from polyscene.core.config import Config, find, with_settings
 from polyscene.core.contracts import Data, Examples, Holdout, Run, StillView
@@ -31,8 +32,6 @@ from polyscene.evaluate.intervals import compare
 from polyscene.models.ease import Ease
 from polyscene.rank.members import trainable
 from polyscene.rank.table import KINDS
-
-from bench.models import keep_slates
 
 DEPTH = 50
 USUAL = ("linear_ranker", "dcn", "lm_ranker", "unread", "bert", "cross_encoder")

@@ -90,7 +90,7 @@ def _ranker(kind: str, kept: Mapping[str, Any]) -> str:
     cells = (
         f"`{kind}`",
         f"{found['ndcg@10']:.4f}" if found else "",
-        "{0:+.4f} [{1:+.4f}, {2:+.4f}]".format(*found["gap"]) if found else "",
+        "{:+.4f} [{:+.4f}, {:+.4f}]".format(*found["gap"]) if found else "",
         f"{found['questions']:,}, {found['seeds']}" if found else "",
         f"{found['fit_cpu_s']:.3g}" if found else "",
         f"{found['request_ms']:.3g}" if found else "",

@@ -109,7 +109,7 @@ def test_any_kind_can_stand_beside(request_of):
     assert list(found["baselines"]) == list(found["comparison"]) == ["popular", "ease"]
     with pytest.raises(ConfigError, match="--against: unknown kind 'eese'; did you mean 'ease'"):
         evaluate(replace(request_of, against=("eese",)))
-    with pytest.raises(ConfigError, match="--against: 'dcn' is a ranker: .* a stage behind them"):
+    with pytest.raises(ConfigError, match=r"--against: 'dcn' is a ranker: .* a stage behind them"):
         evaluate(replace(request_of, against=("dcn",)))
 
 
