@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from implicit.als import AlternatingLeastSquares
@@ -53,7 +54,7 @@ def ours(config: Learner) -> Callable[[Split], Callable[[], None]]:
     return ready
 
 
-def implicit(model: AlternatingLeastSquares | BM25Recommender) -> Callable[[Split], Callable[[], None]]:
+def implicit(model: Any) -> Callable[[Split], Callable[[], None]]:
     def ready(parts: Split) -> Callable[[], None]:
         whole = parts.fit_all
         seen = interactions(whole.histories, Rows(np.arange(whole.size, dtype=np.int32)))
