@@ -42,12 +42,12 @@ SETTINGS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
         },
         "deepfm": {"learning_rate": "0.03", "l2": "5e-5", "dropout": "0.3", "batch_size": "256"},
         "dcn": {
-            "learning_rate": "0.03", "l2": "5e-5", "dropout": "0.3", "dim": "32", "batch_size": "256",
-            "average": "0.99", "hidden": "[32]",
+            "learning_rate": "0.03", "l2": "0", "codes_l2": "5e-4", "dropout": "0.0", "dim": "64",
+            "batch_size": "256", "hidden": "[128]",
         },
         "finalmlp": {
-            "learning_rate": "0.02", "l2": "5e-5", "dropout": "0.0", "batch_size": "256", "heads": "8",
-            "hidden": "[128]", "other": "[64]",
+            "learning_rate": "0.01", "l2": "0", "codes_l2": "1e-4", "dropout": "0.0", "dim": "64",
+            "batch_size": "256", "heads": "8", "hidden": "[256]", "other": "[256]", "layer_norm": "true",
         },
     },
     "movielens": {},
