@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from polyscene.core.errors import InputError
 from polyscene.dataset.world import World
 from polyscene.events.event import Event, Merge, UserPut
 from polyscene.events.memory import MemoryLog
@@ -104,6 +105,8 @@ def test_of_an_erased_user_no_word_stays_where_a_world_starts_afresh(log, monkey
 def test_an_attribute_of_another_type_is_left_out_and_told(log):
     log.append([event(0, "u"), event(1, "v"), put("u", age=30)])
     world = World.open(log)
+    with pytest.raises(InputError, match="user 'v': attribute 'age' is 'old'"):
+        world.check([put("v", age="old")])
     log.append([put("v", age="old")])
     world.refresh()
     assert said(world, "v", "age") is None

@@ -117,6 +117,9 @@ def test_faults_name_every_bad_record_and_clashes_among_the_good(taking):
     assert sorted(found) == [0, 1, 2, 4]
     assert "'year'" in found[0]
     assert found[1].startswith("time: ")
+    taking.users([UserPut(id="u", time=NOW, attributes={"year": "a word, as items have a number"})])
+    (clash,) = taking.faults([UserPut(id="v", time=NOW, attributes={"year": 7})]).values()
+    assert clash.startswith("user 'v': attribute 'year' is '7' (number), but earlier users have a category")
     assert taking.faults([event(1), event(2, user="")]) == {1: "user: expected 1 to 512 characters, got 0"}
 
 

@@ -33,6 +33,16 @@ def test_attributes_are_put_patched_and_told(client):
     assert client.get("/v1/users/anna").json()["attributes"] == {"country": "BE"}
 
 
+def test_an_attribute_of_another_type_is_refused_and_what_was_said_stays(client):
+    client.put("/v1/users/typed", json={"attributes": {"height": 180}})
+    for call, user in ((client.put, "other"), (client.patch, "typed")):
+        reply = call(f"/v1/users/{user}", json={"attributes": {"height": "tall"}})
+        assert reply.status_code == 422
+        assert "'height' is 'tall' (category), but earlier users have a number" in reply.text
+    assert client.get("/v1/users/typed").json()["attributes"] == {"height": 180}
+    assert client.get("/v1/users/other").status_code == 404
+
+
 def test_events_are_counted_with_their_first_and_last_time(client):
     base = 1_767_225_600_000
     for time in (base + 5, base, base + 9):

@@ -13,7 +13,7 @@ from polyscene.core.arrays import Codes, Times
 from polyscene.core.catalogue import Catalogue, ColumnType
 from polyscene.core.errors import InputError
 from polyscene.dataset.cells import Attribute, Cells, Words, type_of
-from polyscene.events.event import ItemPut, Value
+from polyscene.events.event import ItemPut, UserPut, Value
 
 NEVER = np.iinfo(np.int64).max
 """`put_at` of a code that was not put or seen yet."""
@@ -112,11 +112,13 @@ class LiveCatalogue:
         column.write(code, value if fits else None)
 
 
-def check_types(records: Iterable[ItemPut], known: Mapping[str, ColumnType]) -> dict[str, ColumnType]:
+def check_types(
+    records: Iterable[ItemPut | UserPut], known: Mapping[str, ColumnType], thing: str = "item"
+) -> dict[str, ColumnType]:
     """The types after `records`, if all attributes have those they had before, `known` and among them.
 
     Raises:
-        InputError: One differs, or there are too many attributes; the text names item and attribute.
+        InputError: One differs, or there are too many attributes; the text names `thing` and attribute.
     """
     met = dict(known)
     for record in records:
@@ -126,15 +128,15 @@ def check_types(records: Iterable[ItemPut], known: Mapping[str, ColumnType]) -> 
             found = type_of(name, value)
             expected = met.setdefault(name, found)
             if found != expected:
-                raise InputError(_clash(record, name, expected))
+                raise InputError(_clash(record, name, expected, thing))
         if len(met) > MAX_ATTRIBUTES:
             raise InputError(
-                f"item {record.id!r}: more than {MAX_ATTRIBUTES} attribute names; use tags for open sets"
+                f"{thing} {record.id!r}: more than {MAX_ATTRIBUTES} attribute names; use tags for open sets"
             )
     return met
 
 
-def _clash(record: ItemPut, name: str, expected: ColumnType, thing: str = "item") -> str:
+def _clash(record: ItemPut | UserPut, name: str, expected: ColumnType, thing: str) -> str:
     value = record.attributes[name]
     found = type_of(name, value)
     return (

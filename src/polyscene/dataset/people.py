@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from polyscene.core.catalogue import Catalogue
+from polyscene.core.catalogue import Catalogue, ColumnType
 from polyscene.dataset.codemap import CodeMap
 from polyscene.dataset.guests import ALWAYS, Guests
 from polyscene.dataset.live import LiveCatalogue
@@ -26,6 +26,10 @@ class People:
     def problems(self) -> deque[str]:
         """The newest faults met in puts, such as an attribute whose type changed."""
         return self._live.problems
+
+    def types(self) -> dict[str, ColumnType]:
+        """The type of every attribute met so far."""
+        return self._live.types()
 
     def snapshot(self) -> Catalogue:
         """The users as of now, by code; the same object until something changes."""

@@ -1,13 +1,13 @@
 """The live state over an event log: codes, catalogue, users' histories; as of now or of any position."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from threading import Lock, RLock
 
 import numpy as np
 
 from polyscene.core.arrays import Bools, Codes
-from polyscene.core.catalogue import Catalogue, ColumnType
+from polyscene.core.catalogue import Catalogue
 from polyscene.core.contracts import Data, Edges
 from polyscene.core.errors import DataError, InputError, NotFoundError
 from polyscene.core.queries import HISTORY_COLUMNS
@@ -21,7 +21,7 @@ from polyscene.dataset.names import Names
 from polyscene.dataset.pasts import HistoryRows, Pasts
 from polyscene.dataset.people import People, people_of
 from polyscene.dataset.times import EARLIEST
-from polyscene.events.event import IMPRESSION, Erasure, Event, ItemPut, Record
+from polyscene.events.event import IMPRESSION, Erasure, Event, ItemPut, Record, UserPut
 from polyscene.events.log import Columns, LogReader
 
 CHUNK = 10_000
@@ -115,27 +115,28 @@ class World:
         """(n,) codes of all items the user ever interacted with, rising; empty if unknown."""
         return self._now.seen(user)
 
-    def check(self, puts: Iterable[ItemPut]) -> None:
-        """Passes if all attributes have the types that earlier items have; to be called before an append.
+    def check(self, puts: Sequence[ItemPut] | Sequence[UserPut]) -> None:
+        """Passes if all attributes have the types that earlier items, or users, have there.
 
-        Raises:
-            InputError: One differs; the text names item and attribute.
+        To be called before an append. Raises InputError where one differs; it names who and which.
         """
-        check_types(puts, self._types())
+        for fault in self.clashes(dict(enumerate(puts))).values():
+            raise InputError(fault)
 
-    def clashes(self, puts: Mapping[int, ItemPut]) -> dict[int, str]:
-        """What `check` has against each of several puts, taken in this order without those it refuses."""
-        known, found = self._types(), {}
+    def clashes(self, puts: Mapping[int, ItemPut | UserPut]) -> dict[int, str]:
+        """What is wrong with each of several puts, taken in this order without those that are refused."""
+        with self._writing:
+            items, users = self._live.types(), self._people.types()
+        found = {}
         for key, put in puts.items():
             try:
-                known = check_types([put], known)
+                if isinstance(put, ItemPut):
+                    items = check_types([put], items)
+                else:
+                    users = check_types([put], users, "user")
             except InputError as error:
                 found[key] = str(error)
         return found
-
-    def _types(self) -> dict[str, ColumnType]:
-        with self._writing:
-            return self._live.types()
 
     def refresh(self, upto: int | None = None) -> int:
         """Absorbs what the log got since the last call; gives the number of records.

@@ -94,7 +94,13 @@ class Intake:
         return self._keep("items", items, once)
 
     def users(self, users: Sequence[UserPut], once: Once | None = None) -> Receipt:
-        """Keeps user puts."""
+        """Keeps user puts.
+
+        Raises:
+            InputError: Also when an attribute has another type than earlier users have there.
+        """
+        check_records(users, self._clock.now())
+        self._world.check(users)
         return self._keep("users", users, once)
 
     def edges(self, edges: Sequence[EdgePut], once: Once | None = None) -> Receipt:
@@ -115,7 +121,7 @@ class Intake:
         puts = {
             index: put
             for index, put in enumerate(records)
-            if isinstance(put, ItemPut) and index not in found
+            if isinstance(put, ItemPut | UserPut) and index not in found
         }
         return found | self._world.clashes(puts)
 
