@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import as_strided
 
 from polyscene.core.arrays import Array, Floats
 from polyscene.core.errors import BundleError
-from polyscene.lean.blocks import CLOSED, Block, BlockKind, block_of, glancing, normed
+from polyscene.lean.blocks import CLOSED, Block, BlockKind, absorbed, block_of, normed
 from polyscene.lean.reading import Asked, pair_buckets
 from polyscene.lean.vectors import Vectors
 
@@ -93,7 +93,7 @@ class LeanBackbone:
                 tensors.get("ages"),
                 tensors.get("taps"),
                 {name: tensors[f"surface.{name}"] for name in _names(tensors, "surface")},
-                (*below, replace(top, block=glancing(top.block))),
+                (*below, replace(top, block=absorbed(top.block))),
                 (tensors["trunk.norm.weight"], tensors["trunk.norm.bias"]),
             )
         except KeyError as missing:

@@ -46,6 +46,11 @@ class Product:
         moved = shift @ self.weight + (0 if self.shift is None else self.shift)
         return Product(_laid(self.weight * scale[:, None]), _laid(moved))
 
+    def then(self, matrix: Floats) -> "Product":
+        """The same product and another one after it."""
+        shift = None if self.shift is None else _laid(self.shift @ matrix)
+        return Product(_laid(self.weight @ matrix), shift)
+
     def part(self, outputs: slice | Array) -> "Product":
         """The chosen outputs only."""
         shift = None if self.shift is None else _laid(self.shift[outputs])
@@ -115,35 +120,26 @@ class SoftmaxAttention:
 
 
 @dataclass(frozen=True, slots=True)
-class GlancingAttention:
+class AbsorbedAttention:
     """The same attention for where few positions ask: no event is made into a key or a value.
 
-    A query goes through the transposed product of the keys instead, so that it meets the events as they
-    are, and the product of the values comes after their weighted sum. That is L D H multiplications for
-    a position that asks, where keys and values are L D D. `asks` gives all heads their D numbers; the shift
-    of the keys adds the same to all scores of a query, so softmax does not see it.
+    Queries absorb the product of the keys, so that they meet the events as they are, and the product of the
+    values comes after their weighted sum: L D H multiplications for a position that asks, where keys and
+    values are L D D. The shift of the keys adds the same to all scores of a query, so softmax loses it.
+    Each head has a product for its queries, D wide, and one for its values.
     """
 
-    asks: Product
+    asks: tuple[Product, ...]
     values: tuple[Product, ...]
 
     @classmethod
-    def of(cls, plain: SoftmaxAttention) -> "GlancingAttention":
+    def of(cls, plain: SoftmaxAttention) -> "AbsorbedAttention":
         """The twin of an attention that keeps keys and values."""
-        width = plain.asks.weight.shape[1]
+        width = len(plain.asks.weight)
+        keys, values = plain.keeps.part(slice(0, width)), plain.keeps.part(slice(width, 2 * width))
         cuts = _cuts(width, plain.heads)
-        keys_DD = plain.keeps.weight[:, :width]
-        asks = [
-            Product(part.weight @ back, None if part.shift is None else part.shift @ back)
-            for part, back in ((plain.asks.part(cut), keys_DD[:, cut].T) for cut in cuts)
-        ]
-        shifts = [each.shift for each in asks if each.shift is not None]
-        together = Product(
-            _laid(np.concatenate([each.weight for each in asks], 1)),
-            _laid(np.concatenate(shifts)) if shifts else None,
-        )
-        values = plain.keeps.part(slice(width, 2 * width))
-        return cls(together, tuple(values.part(cut) for cut in cuts))
+        asks = (plain.asks.part(cut).then(keys.weight[:, cut].T) for cut in cuts)
+        return cls(tuple(asks), tuple(values.part(cut) for cut in cuts))
 
     def keep(self, level_ND: Floats) -> Floats:
         """See `Attention.keep`: the events as they are."""
@@ -151,7 +147,7 @@ class GlancingAttention:
 
     def ask(self, level_MD: Floats) -> tuple[Floats, Floats]:
         """See `Attention.ask`."""
-        return self.asks(level_MD), level_MD
+        return np.concatenate([ask(level_MD) for ask in self.asks], 1), level_MD
 
     def find(self, q_MQ: Floats, kept_LF: Floats, bias_HML: Floats) -> Floats:
         """See `Attention.find`."""
@@ -205,7 +201,7 @@ class PointwiseAttention:
 class Ligr:
     """Twin of ``nn.layers.LigrBlock``; gates and switch have their signs turned."""
 
-    attention: SoftmaxAttention | GlancingAttention
+    attention: SoftmaxAttention | AbsorbedAttention
     found: Product
     found_gate: Product
     switch: Product
@@ -262,7 +258,7 @@ class Hstu:
 class SasRec:
     """Twin of ``nn.layers.SasRecBlock``."""
 
-    attention: SoftmaxAttention | GlancingAttention
+    attention: SoftmaxAttention | AbsorbedAttention
     found: Product
     hidden: Product
     output: Product
@@ -291,10 +287,10 @@ def block_of(kind: BlockKind, tensors: Mapping[str, Array], heads: int) -> Block
     return Hstu.of(tensors, heads) if kind == "hstu" else SasRec.of(tensors, heads)
 
 
-def glancing(block: Block) -> Block:
+def absorbed(block: Block) -> Block:
     """The block for where few positions ask: its twin, if its attention has one, else itself."""
     if isinstance(block, Ligr | SasRec) and isinstance(block.attention, SoftmaxAttention):
-        return replace(block, attention=GlancingAttention.of(block.attention))
+        return replace(block, attention=AbsorbedAttention.of(block.attention))
     return block
 
 
