@@ -17,7 +17,7 @@ from polyscene.jobs.compress import measured, served
 from polyscene.jobs.evaluate import EvaluateRequest, checked, data_of, exam_of, learner_of
 from polyscene.rank.compressed import Compressed
 
-STUDENT = "distil:set.dim=64,set.heads=1,set.layers=1"
+STUDENT = "distil:set.layers=1,set.dim=160,set.heads=2,set.evidence.ease_links=200"
 RECIPES = (
     "bf16",
     "int8",
@@ -26,7 +26,7 @@ RECIPES = (
     "prune_links+low_rank:rank=48+int8",
     "prune_links+product:parts=32+int8",
     "prune_links+hashed+int8",
-    f"{STUDENT}+prune_links+int8",
+    f"{STUDENT}+int8",
 )
 
 
