@@ -11,6 +11,7 @@ NETWORK = {
     "learning_rate": 0.02,
     "hidden": [16, 8],
     "dropout": 0.0,
+    "codes_l2": 0.0,
 }
 TASKS = {**NETWORK, "hidden": [16], "towers": [8]}
 SETTINGS = {

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from msgspec.structs import replace
 from torch import nn
 
 from polyscene.core.arrays import Array, Bools, Floats
@@ -91,7 +92,7 @@ class Classifier:
 
 
 def classifier_config(kind: str) -> Interaction:
-    """The defaults of a kind that can read tables. Raises ConfigError for any other."""
+    """The defaults for tables of a kind that can read these. Raises ConfigError for any other."""
     found = find(KINDS, kind, "classify")
     if not issubclass(found, Interaction):
         raise ConfigError(
@@ -102,7 +103,7 @@ def classifier_config(kind: str) -> Interaction:
         raise ConfigError(
             f"classify: {kind!r} reads histories, which a table has none of; take dcn or finalmlp"
         )
-    return config
+    return replace(config, codes_l2=0.0)
 
 
 def fit_classifier(

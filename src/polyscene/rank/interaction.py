@@ -4,7 +4,7 @@ Legend: N candidates.
 """
 
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import msgspec
 import numpy as np
@@ -112,13 +112,15 @@ class Dense(Interaction, frozen=True, kw_only=True):
     """Base of those with dense layers over vectors of `dim`.
 
     `hidden` are the layers' widths, `dropout` is behind each; with `layer_norm` each is normed before its
-    ReLU, which helps where fields are many and rows are few.
+    ReLU, which helps where fields are many and rows are few. The default `codes_l2` suits slates, whose
+    items are many and whose rows are few; on tables it is 0 unless set.
     """
 
     dim: Positive = 16
     hidden: Widths = (64, 32)
     dropout: Share = 0.1
     layer_norm: bool = False
+    codes_l2: Annotated[float, msgspec.Meta(ge=0)] = 0.01
 
     def layers(self, inputs: int, chance: torch.Generator, widths: Widths | None = None) -> Mlp:
         """The layers, or others of the same sort."""

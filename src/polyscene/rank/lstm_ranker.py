@@ -21,11 +21,13 @@ class LstmRanker(Dense, frozen=True, kw_only=True, tag="lstm_ranker"):
     """Dense layers that also read the newest state of two LSTM layers over the last `max_len` items.
 
     `states`: widths of the two, the wide one below; `dropout` is behind each of them as behind each dense
-    layer. The past does not depend on the candidate, so candidates of one history share its state.
+    layer. The past does not depend on the candidate, so candidates of one history share its state. It is
+    read from the codes' vectors, so these are not drawn to zero by default.
 
     Source: Hochreiter and Schmidhuber 1997 (LSTM), stacked as is usual in classifiers of clicks.
     """
 
+    codes_l2: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     states: tuple[Positive, Positive] = (128, 64)
     max_len: Annotated[int, msgspec.Meta(ge=1, le=1_000)] = 20
 
