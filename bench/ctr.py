@@ -36,9 +36,13 @@ SETTINGS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
     "frappe": {
         "logistic": {"learning_rate": "0.03", "l2": "5e-5", "batch_size": "256"},
         "fm": {"learning_rate": "0.02", "l2": "5e-5", "dim": "64", "batch_size": "256"},
-        "mlp": {"learning_rate": "0.02", "l2": "1e-4", "dropout": "0.0", "batch_size": "256"},
+        "mlp": {
+            "learning_rate": "0.005", "l2": "5e-5", "codes_l2": "1e-3", "dropout": "0.0", "dim": "64",
+            "batch_size": "256", "average": "0.99", "hidden": "[128]", "layer_norm": "true",
+        },
         "wide_deep": {
-            "learning_rate": "0.03", "l2": "5e-5", "dropout": "0.0", "batch_size": "256", "average": "0.99",
+            "learning_rate": "0.02", "l2": "0", "codes_l2": "2e-4", "dropout": "0.0", "dim": "32",
+            "batch_size": "512", "hidden": "[256]", "layer_norm": "true",
         },
         "deepfm": {"learning_rate": "0.03", "l2": "5e-5", "dropout": "0.3", "batch_size": "256"},
         "dcn": {
