@@ -31,7 +31,7 @@ class Bert4Rec(NextItemModel, frozen=True, kw_only=True, tag="bert4rec"):
 
     layers: Positive = 2
     heads: Positive = 2
-    hide: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.2
+    hide: Annotated[float, msgspec.Meta(gt=0, lt=1)] = 0.4
     newest: Share = 0.1
     epochs: Annotated[int, msgspec.Meta(ge=0)] = 60
 
