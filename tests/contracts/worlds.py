@@ -89,7 +89,7 @@ SETTINGS: dict[str, dict[str, object]] = {
     "social": PAIRED,
     "sasrec": SMALL,
     "gru4rec": {**SMALL, "hidden": 16},
-    "bert4rec": SMALL,
+    "bert4rec": {**SMALL, "hide": 0.2},
     "hstu": SMALL,
     "two_tower": {name: value for name, value in SMALL.items() if name != "layers"},
     "caser": {name: value for name, value in SMALL.items() if name != "layers"},
