@@ -7,7 +7,7 @@ from threading import Lock, RLock
 import numpy as np
 
 from polyscene.core.arrays import Bools, Codes
-from polyscene.core.catalogue import Catalogue
+from polyscene.core.catalogue import Catalogue, ColumnType
 from polyscene.core.contracts import Data, Edges
 from polyscene.core.errors import DataError, InputError, NotFoundError
 from polyscene.core.queries import HISTORY_COLUMNS
@@ -120,13 +120,13 @@ class World:
 
         To be called before an append. Raises InputError where one differs; it names who and which.
         """
-        for fault in self.clashes(dict(enumerate(puts))).values():
-            raise InputError(fault)
+        items, users = self._types()
+        check_types([put for put in puts if isinstance(put, ItemPut)], items)
+        check_types([put for put in puts if isinstance(put, UserPut)], users, "user")
 
     def clashes(self, puts: Mapping[int, ItemPut | UserPut]) -> dict[int, str]:
         """What is wrong with each of several puts, taken in this order without those that are refused."""
-        with self._writing:
-            items, users = self._live.types(), self._people.types()
+        items, users = self._types()
         found = {}
         for key, put in puts.items():
             try:
@@ -137,6 +137,10 @@ class World:
             except InputError as error:
                 found[key] = str(error)
         return found
+
+    def _types(self) -> tuple[dict[str, ColumnType], dict[str, ColumnType]]:
+        with self._writing:
+            return self._live.types(), self._people.types()
 
     def refresh(self, upto: int | None = None) -> int:
         """Absorbs what the log got since the last call; gives the number of records.

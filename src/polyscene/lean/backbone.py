@@ -84,6 +84,7 @@ class LeanBackbone:
             BundleError: A tensor is missing.
         """
         try:
+            # A bundle without blocks lacks the tensors of the first, which is told like any other lack.
             *below, top = (
                 _layer(_below(tensors, f"trunk.blocks.{number}"), block, heads, max_len)
                 for number in range(max(1, len(_names(tensors, "trunk.blocks"))))
